@@ -1,0 +1,11 @@
+/* The core's public face: everything the binding may call. */
+#ifndef AIPC_H
+#define AIPC_H
+
+#include "check.h"
+#include "lock.h"
+#include "os.h"
+#include "segment.h"
+#include "watch.h"
+
+#endif

@@ -1,0 +1,183 @@
+#include "bells.h"
+
+#include "os.h"
+
+enum { NAME_SIZE = 40 };
+
+/* "b<slot>.<generation>.<bell>", without stdio. */
+static void bell_name(char name[NAME_SIZE], uint32_t slot, uint32_t generation, uint32_t bell) {
+    const uint32_t parts[3] = {slot, generation, bell};
+    char *out = name;
+    *out++ = 'b';
+    for (int i = 0; i < 3; i++) {
+        char digits[10];
+        int count = 0;
+        uint32_t value = parts[i];
+        do {
+            digits[count++] = (char)('0' + value % 10);
+            value /= 10;
+        } while (value != 0);
+        while (count > 0) *out++ = digits[--count];
+        *out++ = '.';
+    }
+    out[-1] = '\0';
+}
+
+void aipc_seg_reset_descriptors(aipc_seg *seg) {
+    for (int i = 0; i < AIPC_BELLS; i++) {
+        seg->bell_fd[i] = -1;
+        seg->rung_seen[i] = 0;
+    }
+    for (int i = 0; i < AIPC_RING_FDS; i++) seg->ring_fds[i] = (aipc_ring_fd){.fd = -1};
+    for (int i = 0; i < AIPC_MAX_PARTICIPANTS; i++) {
+        seg->watch_fd[i] = -1;
+        seg->watched[i] = 0;
+    }
+    for (int i = 0; i < AIPC_MAX_PARTICIPANTS / 64; i++) seg->suspects[i] = 0;
+    seg->watch_epoll = -1;
+    seg->bells_taken = 0;
+    seg->ring_clock = 0;
+    seg->roster_seen = 0;
+}
+
+/* ---- owning ------------------------------------------------------------------------------------ */
+
+static aipc_status make(aipc_seg *seg, uint32_t bell) {
+    if (seg->bell_fd[bell] >= 0) return AIPC_OK;
+    struct aipc_slot *slot = &seg->slots[seg->slot];
+    char name[NAME_SIZE];
+    bell_name(name, seg->slot, seg->generation, bell);
+    (void)aipc_fetch_or_seq_cst64(&slot->bells_made, UINT64_C(1) << bell); /* before it exists */
+    seg->rung_seen[bell] = aipc_load_relaxed32(&slot->bells[bell].rung);
+    return aipc_os_make_fifo(seg->bell_dir, name, &seg->bell_fd[bell], &seg->error);
+}
+
+aipc_status aipc_bells_attach(aipc_seg *seg) { return make(seg, 0); }
+
+aipc_status aipc_bell_take(aipc_seg *seg, uint32_t *bell, int *fd) {
+    aipc_local_lock(seg);
+    aipc_status status = AIPC_NO_WAITER;
+    if (~seg->bells_taken != 0) {
+        *bell = (uint32_t)__builtin_ctzll(~seg->bells_taken);
+        status = make(seg, *bell);
+        if (status == AIPC_OK) {
+            seg->bells_taken |= UINT64_C(1) << *bell;
+            *fd = seg->bell_fd[*bell];
+        }
+    }
+    aipc_local_unlock(seg);
+    return status;
+}
+
+void aipc_bell_give_back(aipc_seg *seg, uint32_t bell) {
+    if (seg->self == 0) return;
+    (void)aipc_exchange_seq_cst32(&seg->slots[seg->slot].bells[bell].armed, 0);
+    aipc_local_lock(seg);
+    seg->bells_taken &= ~(UINT64_C(1) << bell);
+    aipc_local_unlock(seg);
+}
+
+void aipc_bells_remove(aipc_seg *seg, uint32_t slot_index) {
+    struct aipc_slot *slot = &seg->slots[slot_index];
+    uint32_t generation = aipc_life_generation(aipc_load_relaxed64(&slot->life));
+    uint64_t made = aipc_load_relaxed64(&slot->bells_made);
+    for (uint32_t bell = 0; bell < AIPC_BELLS; bell++) {
+        (void)aipc_exchange_seq_cst32(&slot->bells[bell].armed, 0);
+        if ((made >> bell & 1) != 0 && seg->bell_dir >= 0) {
+            char name[NAME_SIZE];
+            bell_name(name, slot_index, generation, bell);
+            aipc_os_unlink_at(seg->bell_dir, name);
+        }
+    }
+    aipc_store_release64(&slot->bells_made, 0);
+}
+
+void aipc_bells_detach(aipc_seg *seg) {
+    aipc_bells_remove(seg, seg->slot);
+    for (int i = 0; i < AIPC_BELLS; i++)
+        if (seg->bell_fd[i] >= 0) aipc_os_close(seg->bell_fd[i]);
+    for (int i = 0; i < AIPC_RING_FDS; i++)
+        if (seg->ring_fds[i].fd >= 0) aipc_os_close(seg->ring_fds[i].fd);
+    for (uint32_t i = 0; i < seg->participants; i++)
+        if (seg->watch_fd[i] >= 0) aipc_os_close(seg->watch_fd[i]);
+    if (seg->watch_epoll >= 0) aipc_os_close(seg->watch_epoll);
+    aipc_seg_reset_descriptors(seg);
+}
+
+/* ---- sleeping ---------------------------------------------------------------------------------- */
+
+bool aipc_bell_arm(aipc_seg *seg, uint32_t bell) {
+    struct aipc_bell *shared = &seg->slots[seg->slot].bells[bell];
+    (void)aipc_exchange_seq_cst32(&shared->armed, 1);                        /* SYNC bell-armed */
+    return aipc_load_seq_cst32(&shared->rung) != seg->rung_seen[bell];       /* SYNC bell-rung */
+}
+
+void aipc_bell_woken(aipc_seg *seg, uint32_t bell) {
+    seg->rung_seen[bell] = aipc_load_seq_cst32(&seg->slots[seg->slot].bells[bell].rung);
+}
+
+/* ---- ringing ----------------------------------------------------------------------------------- */
+
+aipc_status aipc_bell_open(aipc_seg *seg, uint32_t slot, uint32_t generation, uint32_t bell, int *fd) {
+    char name[NAME_SIZE];
+    bell_name(name, slot, generation, bell);
+    return aipc_os_open_fifo(seg->bell_dir, name, fd, &seg->error);
+}
+
+/* The cached write end, or a new one in place of the least recently used.  Under the local lock.  The key
+ * has the generation in it: a FIFO of the same slot made later is another file. */
+static int ring_fd(aipc_seg *seg, const aipc_bell_target *target) {
+    uint64_t life = aipc_life(target->generation, AIPC_SLOT_LIVE);
+    aipc_ring_fd *oldest = &seg->ring_fds[0];
+    for (int i = 0; i < AIPC_RING_FDS; i++) {
+        aipc_ring_fd *cached = &seg->ring_fds[i];
+        if (cached->fd >= 0 && cached->life == life && cached->slot == target->slot &&
+            cached->bell == target->bell) {
+            cached->used = ++seg->ring_clock;
+            return cached->fd;
+        }
+        if (cached->fd < 0 || (oldest->fd >= 0 && cached->used < oldest->used)) oldest = cached;
+    }
+    int fd;
+    aipc_status status = aipc_bell_open(seg, target->slot, target->generation, target->bell, &fd);
+    if (oldest->fd >= 0 && status != AIPC_NOT_FOUND) {
+        aipc_os_close(oldest->fd);
+        oldest->fd = -1;
+        if (status != AIPC_OK) /* out of descriptors, perhaps: now there is one */
+            status = aipc_bell_open(seg, target->slot, target->generation, target->bell, &fd);
+    }
+    if (status != AIPC_OK) return -1;
+    *oldest = (aipc_ring_fd){.life = life, .slot = target->slot, .bell = target->bell, .fd = fd,
+                             .used = ++seg->ring_clock};
+    return fd;
+}
+
+static void write_to(aipc_seg *seg, const aipc_bell_target *target) {
+    int ignored;
+    aipc_local_lock(seg);
+    bool own = target->slot == seg->slot && target->generation == seg->generation;
+    int fd = own ? seg->bell_fd[target->bell] : ring_fd(seg, target);
+    if (fd >= 0) (void)aipc_os_ring(fd, &ignored);
+    aipc_local_unlock(seg);
+}
+
+void aipc_bell_ring(aipc_seg *seg, const aipc_bell_target *target) {
+    if (!target->set || !aipc_participant_current(seg, target->slot, target->generation)) return;
+    struct aipc_bell *shared = &seg->slots[target->slot].bells[target->bell];
+    (void)aipc_fetch_add_seq_cst32(&shared->rung, 1);                        /* SYNC bell-rung */
+    if (aipc_load_seq_cst32(&shared->armed) != 0 &&                          /* SYNC bell-armed */
+        aipc_exchange_seq_cst32(&shared->armed, 0) != 0)
+        write_to(seg, target);
+}
+
+void aipc_bell_ring_all(aipc_seg *seg) {
+    for (uint32_t i = 0; i < aipc_slots_used(seg); i++) {
+        struct aipc_slot *slot = &seg->slots[i];
+        uint64_t life = aipc_load_seq_cst64(&slot->life);
+        if (aipc_life_state(life) != AIPC_SLOT_LIVE) continue;
+        uint64_t made = aipc_load_relaxed64(&slot->bells_made);
+        for (uint32_t bell = 0; bell < AIPC_BELLS; bell++)
+            if ((made >> bell & 1) != 0)
+                aipc_bell_ring(seg, &(aipc_bell_target){i, aipc_life_generation(life), bell, true});
+    }
+}

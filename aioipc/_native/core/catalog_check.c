@@ -1,0 +1,399 @@
+/* Checks C1-C6 and D1-D2 (catalog.h, holdings.h), without memory of its own and without a false alarm.
+ *
+ * Phase 1, one hold of the catalog's lock: nothing of the catalog changes meanwhile, so C1-C5, D1 and D2 are
+ * exact.  Pins are counted against holdings in as many walks of the chains as it takes to count a small
+ * hash table's worth of objects in each.
+ *
+ * Phase 2, one hold of the heap's lock: every INTERNAL block is classified by its own content (C6).  The catalog
+ * goes on changing, and blocks in transit are nobody's for a moment, so what cannot be accounted for is
+ * only a suspect.
+ *
+ * Phase 3, the catalog's lock again: each suspect is looked for in every place, orphan words included.  With
+ * the lock held a block can leave those places only by being freed, in the heap's domain; a finding counts
+ * only if nobody held that in between. */
+#include <string.h>
+
+#include "catalog.h"
+#include "holdings.h"
+#include "names.h"
+
+enum {
+    FAR = 2048,     /* slots from home: a sound table at 3/4 load does not come near */
+    BUCKETS = 1024, /* objects whose pins are counted in one walk: half of that */
+    SUSPECTS = 64,
+    TRIES = 3
+};
+#define PIN_WORK UINT64_C(50000000) /* holdings visited at most; beyond that a sample of the objects is checked */
+
+typedef struct check {
+    aipc_ctx *ctx;
+    aipc_seg *seg;
+    aipc_report *report;
+    uint64_t named_pins;    /* of the objects in the table */
+    uint64_t pin_holdings;  /* all of them */
+    uint64_t named_holdings; /* those of objects in the table */
+    uint32_t acquisitions;  /* of the catalog's lock when phase 1 held it */
+    /* phase 2 */
+    uint64_t anonymous, pins;
+    uint64_t suspect[SUSPECTS];
+    uint32_t suspects;
+} check;
+
+static void found(check *c, const char *what, const void *where, uint64_t is, uint64_t should) {
+    aipc_report_add(c->report, what, aipc_offset(c->seg, where), is, should);
+}
+
+static uint64_t state_of(const struct aipc_object *object) { return aipc_load_relaxed64(&object->state); }
+static uint64_t pins_of(const struct aipc_object *object) { return aipc_load_relaxed64(&object->pins); }
+
+/* ---- C1, C2, C3: the table --------------------------------------------------------------------- */
+
+static void check_unique(check *c, const aipc_names *names, const struct aipc_object *object, uint64_t index) {
+    aipc_key key = {.name = object->name, .hash = object->hash, .size = object->name_size, .kind = object->kind};
+    aipc_place place;
+    uint64_t displacement = (index - key.hash) & (names->capacity - 1);
+    if (displacement > FAR)
+        found(c, "C2 name stands too far from its place", object, displacement, FAR);
+    else if (aipc_names_locate(c->seg, names, &key, &place) == AIPC_OK && place.slot != &names->table->slots[index])
+        found(c, "C2 probing does not end at the object", object, place.object, aipc_offset(c->seg, object));
+}
+
+static void check_slot(check *c, const aipc_names *names, uint64_t index, uint64_t word, uint64_t run) {
+    const uint64_t *slot = &names->table->slots[index];
+    aipc_object_ref ref;
+    const struct aipc_object *object = aipc_object_read(c->seg, word & AIPC_SLOT_OFFSET, &ref);
+    if (object == NULL) {
+        found(c, "C1 slot leads to no object", slot, word, 0);
+        return;
+    }
+    c->named_pins += pins_of(object);
+    if (ref.kind == AIPC_ANONYMOUS) found(c, "C1 anonymous object in the table", slot, ref.object, 0);
+    if (state_of(object) != AIPC_OBJECT_LIVE) found(c, "C1 object in the table is not LIVE", slot, state_of(object), AIPC_OBJECT_LIVE);
+    if (!aipc_object_hash_right(c->seg, object)) {
+        found(c, "C1 object's hash", object, object->hash, 0);
+        return;
+    }
+    if (!aipc_slot_may_be(word, object->hash)) found(c, "C1 slot's tag", slot, word, object->hash);
+    if (((index - object->hash) & (names->capacity - 1)) > run)
+        found(c, "C2 an empty slot cuts the object off", slot, ref.object, run);
+    else
+        check_unique(c, names, object, index);
+}
+
+/* How many slots before the first one are not empty: probes wrap around. */
+static uint64_t run_before_first(const aipc_names *names) {
+    uint64_t run = 0;
+    while (run < names->capacity && aipc_load_relaxed64(&names->table->slots[names->capacity - 1 - run]) != 0) run++;
+    return run;
+}
+
+static void check_table(check *c) {
+    struct aipc_catalog *catalog = c->seg->catalog;
+    uint64_t live = 0, tombstones = 0, offset = aipc_load_relaxed64(&catalog->table);
+    uint64_t count = aipc_load_relaxed64(&catalog->count);
+    aipc_names names;
+    if (aipc_names_view(c->seg, offset, &names) != AIPC_OK) {
+        found(c, "C1 table of names", &catalog->table, offset, 0);
+        return;
+    }
+    uint64_t run = run_before_first(&names);
+    for (uint64_t i = 0; i < names.capacity; i++) {
+        uint64_t word = aipc_load_relaxed64(&names.table->slots[i]);
+        if (word > AIPC_TOMBSTONE) check_slot(c, &names, i, word, run);
+        live += word > AIPC_TOMBSTONE;
+        tombstones += word == AIPC_TOMBSTONE;
+        run = word == 0 ? 0 : run + 1;
+    }
+    if (live != count) found(c, "C3 count", &catalog->count, count, live);
+    if (tombstones != aipc_load_relaxed64(&catalog->tombstones))
+        found(c, "C3 tombstones", &catalog->tombstones, aipc_load_relaxed64(&catalog->tombstones), tombstones);
+    if ((live + tombstones) * 4 > names.capacity * 3)
+        found(c, "C3 table is too full", &catalog->table, live + tombstones, names.capacity);
+    c->report->objects += live + aipc_load_relaxed64(&catalog->anonymous);
+}
+
+/* ---- D1, D2, C4: holdings ---------------------------------------------------------------------- */
+
+static const struct aipc_holding *holding_at(aipc_seg *seg, uint64_t offset) {
+    uint64_t usable;
+    uint32_t flags;
+    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0 ||
+        usable < sizeof(struct aipc_holding))
+        return NULL;
+    return (const void *)(seg->base + offset);
+}
+
+/* Visits the sound beginning of a slot's chain; ends on any bytes, because each record must name the one before
+ * it, and no record can name two.  False: the chain does not end where it should. */
+static bool walk_chain(check *c, uint32_t slot, void (*visit)(check *c, const struct aipc_holding *record, void *arg), void *arg) {
+    uint64_t before = 0, offset = aipc_load_relaxed64(&c->seg->slots[slot].holdings);
+    while (offset != 0) {
+        const struct aipc_holding *record = holding_at(c->seg, offset);
+        if (record == NULL || aipc_load_relaxed64(&record->prev) != before) return false;
+        visit(c, record, arg);
+        before = offset;
+        offset = aipc_load_relaxed64(&record->next);
+    }
+    return true;
+}
+
+static uint32_t slots_used(aipc_seg *seg) {
+    uint32_t used = aipc_load_seq_cst32(&seg->header->slots_used);
+    return used < seg->participants ? used : seg->participants;
+}
+
+static void check_pin(check *c, const struct aipc_holding *record, uint64_t target) {
+    aipc_object_ref ref;
+    const struct aipc_object *object = aipc_object_read(c->seg, target, &ref);
+    if (object == NULL || pins_of(object) == 0) {
+        found(c, "D2 holding names no pinned object", record, target, 0);
+        return;
+    }
+    c->pin_holdings++;
+    if (state_of(object) == AIPC_OBJECT_LIVE && ref.kind != AIPC_ANONYMOUS) c->named_holdings++;
+}
+
+static void check_owned(check *c, const struct aipc_holding *record, uint64_t target) {
+    uint64_t usable = 0;
+    uint32_t flags = 0;
+    const uint64_t *link = NULL;
+    if (aipc_heap_size_of(c->seg, target, &usable, &flags) == AIPC_OK && (flags & AIPC_OWNED) != 0)
+        link = aipc_at(c->seg, target + (usable & ~UINT64_C(7)) - 8, 8);
+    if (link == NULL)
+        found(c, "D2 holding names no owned block", record, target, 0);
+    else if (aipc_load_relaxed64(link) != aipc_offset(c->seg, record))
+        found(c, "D2 last word of an owned block was overwritten", link, aipc_load_relaxed64(link), aipc_offset(c->seg, record));
+}
+
+static void check_holding(check *c, const struct aipc_holding *record, void *arg) {
+    (void)arg;
+    c->report->holdings++;
+    uint64_t kind = aipc_load_relaxed64(&record->kind), target = aipc_load_relaxed64(&record->target);
+    if (kind == AIPC_HOLD_PIN)
+        check_pin(c, record, target);
+    else if (kind == AIPC_HOLD_BLOCK)
+        check_owned(c, record, target);
+    else
+        found(c, "D1 kind of a holding", record, kind, AIPC_HOLD_PIN);
+}
+
+/* Counts of holdings by object, for the objects of one part of all. */
+typedef struct tally {
+    uint64_t target[BUCKETS], holdings[BUCKETS];
+    uint64_t part, parts; /* a power of two */
+    bool overflowed;
+} tally;
+
+static uint64_t scatter(uint64_t x) {
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+static void count_holding(check *c, const struct aipc_holding *record, void *arg) {
+    tally *t = arg;
+    uint64_t target = aipc_load_relaxed64(&record->target), hash = scatter(target ^ c->seg->seed);
+    if (aipc_load_relaxed64(&record->kind) != AIPC_HOLD_PIN || target == 0 || (hash & (t->parts - 1)) != t->part) return;
+    uint64_t at = hash >> 32;
+    for (uint32_t i = 0; i < BUCKETS; i++, at++) {
+        uint64_t *there = &t->target[at % BUCKETS];
+        if (*there != 0 && *there != target) continue;
+        *there = target;
+        t->holdings[at % BUCKETS]++;
+        return;
+    }
+    t->overflowed = true;
+}
+
+static void check_pin_counts(check *c) {
+    tally t = {.parts = 1};
+    while (t.parts * (BUCKETS / 2) < c->pin_holdings) t.parts *= 2;
+    uint64_t walks = c->pin_holdings == 0 ? 0 : PIN_WORK / c->pin_holdings + 1;
+    for (t.part = 0; t.part < t.parts && t.part < walks; t.part++) {
+        memset(t.target, 0, sizeof t.target);
+        memset(t.holdings, 0, sizeof t.holdings);
+        t.overflowed = false;
+        for (uint32_t slot = 0; slot < slots_used(c->seg); slot++) (void)walk_chain(c, slot, count_holding, &t);
+        for (uint32_t i = 0; i < BUCKETS && !t.overflowed; i++) {
+            aipc_object_ref ref;
+            const struct aipc_object *object = t.target[i] == 0 ? NULL : aipc_object_read(c->seg, t.target[i], &ref);
+            if (object != NULL && pins_of(object) != t.holdings[i])
+                found(c, "C4 object's pins", object, pins_of(object), t.holdings[i]);
+        }
+    }
+}
+
+static void check_holdings(check *c) {
+    for (uint32_t slot = 0; slot < slots_used(c->seg); slot++) {
+        uint64_t *head = &c->seg->slots[slot].holdings;
+        bool free = aipc_life_state(aipc_load_seq_cst64(&c->seg->slots[slot].life)) == AIPC_SLOT_FREE;
+        if (free && aipc_load_relaxed64(head) != 0) found(c, "D1 free slot has holdings", head, aipc_load_relaxed64(head), 0);
+        if (!walk_chain(c, slot, check_holding, NULL)) found(c, "D1 chain of holdings is broken", head, aipc_load_relaxed64(head), 0);
+    }
+    check_pin_counts(c);
+    /* Every object that holdings name was counted above: what is missing here has pins and no holdings. */
+    if (c->named_pins != c->named_holdings)
+        found(c, "C4 pins of all named objects", c->seg->catalog, c->named_pins, c->named_holdings);
+}
+
+/* ---- C5: retired memory ------------------------------------------------------------------------ */
+
+static bool is_old_table(aipc_seg *seg, uint64_t offset) {
+    aipc_names names;
+    return offset != aipc_load_relaxed64(&seg->catalog->table) && aipc_names_view(seg, offset, &names) == AIPC_OK;
+}
+
+static bool is_dead_object(aipc_seg *seg, uint64_t offset) {
+    aipc_object_ref ref;
+    const struct aipc_object *object = aipc_object_read(seg, offset, &ref);
+    return object != NULL && state_of(object) == AIPC_OBJECT_DESTROYED && pins_of(object) == 0;
+}
+
+/* The next retired block, 0 at the end; NULL steps on bytes that are no block's. */
+static bool next_retired(aipc_seg *seg, uint64_t *offset) {
+    uint64_t usable;
+    uint32_t flags;
+    if (aipc_heap_size_of(seg, *offset, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0) return false;
+    *offset = aipc_load_relaxed64((const uint64_t *)(const void *)(seg->base + *offset));
+    return true;
+}
+
+static void check_retired(check *c) {
+    uint64_t *head = &c->seg->catalog->retired, offset = aipc_load_relaxed64(head);
+    uint64_t anchor = 0, steps = 0, stride = 1; /* Brent: finds a circle within three rounds of it */
+    while (offset != 0) {
+        uint64_t here = offset;
+        if (here == anchor || !next_retired(c->seg, &offset)) {
+            found(c, "C5 list of retired memory is broken", head, here, 0);
+            return;
+        }
+        if (!is_old_table(c->seg, here) && !is_dead_object(c->seg, here))
+            aipc_report_add(c->report, "C5 retired memory is in use", here, 0, 0);
+        if (++steps == stride) {
+            anchor = here;
+            stride *= 2;
+            steps = 0;
+        }
+    }
+}
+
+static bool is_retired(aipc_seg *seg, uint64_t block) {
+    uint64_t offset = aipc_load_relaxed64(&seg->catalog->retired);
+    uint64_t most = (seg->limit - seg->heap_begin) / AIPC_BLOCK_MIN;
+    for (uint64_t i = 0; offset != 0 && i < most; i++) {
+        if (offset == block) return true;
+        if (!next_retired(seg, &offset)) return false;
+    }
+    return false;
+}
+
+/* ---- C6: every INTERNAL block has its place ---------------------------------------------------- */
+
+static bool is_linked_holding(aipc_seg *seg, uint64_t block) {
+    const struct aipc_holding *record = holding_at(seg, block);
+    if (record == NULL) return false;
+    uint64_t kind = aipc_load_relaxed64(&record->kind), prev = aipc_load_relaxed64(&record->prev);
+    if (kind != AIPC_HOLD_PIN && kind != AIPC_HOLD_BLOCK) return false;
+    if (prev != 0) {
+        const struct aipc_holding *before = aipc_at(seg, prev, sizeof *before);
+        return before != NULL && aipc_load_relaxed64(&before->next) == block;
+    }
+    for (uint32_t slot = 0; slot < slots_used(seg); slot++)
+        if (aipc_load_relaxed64(&seg->slots[slot].holdings) == block) return true;
+    return false;
+}
+
+/* Does looking the object up by its own name lead back to it?  Without the lock: the answer of a moment. */
+static bool is_in_table(aipc_ctx *ctx, const struct aipc_object *object, uint64_t block) {
+    aipc_object_ref ref;
+    aipc_key key = {.name = object->name, .hash = object->hash, .size = object->name_size, .kind = object->kind};
+    return aipc_names_lookup(ctx, &key, &ref) == AIPC_OK && ref.object == block;
+}
+
+/* By content alone, with or without the lock. */
+static bool has_its_place(check *c, uint64_t block, const struct aipc_object **live) {
+    aipc_object_ref ref;
+    *live = NULL;
+    if (block == aipc_load_acquire64(&c->seg->catalog->table)) return true;
+    const struct aipc_object *object = aipc_object_read(c->seg, block, &ref);
+    if (object != NULL && aipc_object_hash_right(c->seg, object)) {
+        *live = object;
+        if (state_of(object) == AIPC_OBJECT_DESTROYED) return pins_of(object) != 0; /* a zombie */
+        if (state_of(object) != AIPC_OBJECT_LIVE) return false;
+        return object->kind == AIPC_ANONYMOUS || is_in_table(c->ctx, object, block);
+    }
+    return is_linked_holding(c->seg, block);
+}
+
+static bool visit_block(void *arg, const aipc_block_info *block) {
+    check *c = arg;
+    if ((block->flags & AIPC_USED) == 0 || (block->flags & AIPC_INTERNAL) == 0) return true;
+    const struct aipc_object *object;
+    if (!has_its_place(c, block->payload, &object)) {
+        if (c->suspects < SUSPECTS) c->suspect[c->suspects++] = block->payload;
+    } else if (object != NULL) {
+        c->pins += pins_of(object);
+        c->anonymous += object->kind == AIPC_ANONYMOUS && state_of(object) == AIPC_OBJECT_LIVE;
+    }
+    return true;
+}
+
+static bool is_orphan(aipc_seg *seg, uint64_t block) {
+    for (uint32_t slot = 0; slot < slots_used(seg); slot++)
+        for (uint32_t i = 0; i < AIPC_CONTEXTS; i++)
+            for (int o = 0; o < AIPC_ORPHANS; o++)
+                if (aipc_load_seq_cst64(&aipc_context_of(seg, slot, i)->orphan[o]) == block) return true;
+    return false;
+}
+
+/* pre: the catalog's lock.  A finding needs a stretch in which nobody had the heap: the count of acquisitions is
+ * read before the lock word at first and after it at last, so that no hold can hide between. */
+static void question(check *c, uint64_t block) {
+    struct aipc_domain *heap = &c->seg->heap->domain;
+    for (int i = 0; i < TRIES; i++) {
+        const struct aipc_object *object;
+        uint64_t usable;
+        uint32_t flags, before = aipc_load_seq_cst32(&heap->acquisitions);
+        if (aipc_load_seq_cst32(&heap->lock) != 0) continue;
+        if (aipc_heap_size_of(c->seg, block, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0) return;
+        if (has_its_place(c, block, &object) || is_retired(c->seg, block) || is_orphan(c->seg, block)) return;
+        if (aipc_load_seq_cst32(&heap->lock) != 0 || aipc_load_seq_cst32(&heap->acquisitions) != before) continue;
+        aipc_report_add(c->report, "C6 block of the catalog is nowhere linked", block, usable, 0);
+        return;
+    }
+}
+
+/* Sums over all objects, comparable only when the catalog stood still from phase 1 on. */
+static void check_sums(check *c) {
+    struct aipc_catalog *catalog = c->seg->catalog;
+    uint64_t anonymous = aipc_load_relaxed64(&catalog->anonymous);
+    if (aipc_load_seq_cst32(&catalog->domain.lock) != 0 ||
+        aipc_load_seq_cst32(&catalog->domain.acquisitions) != c->acquisitions)
+        return;
+    if (anonymous != c->anonymous) found(c, "C3 anonymous objects", &catalog->anonymous, anonymous, c->anonymous);
+    if (c->pins != c->pin_holdings) found(c, "C4 pins of all objects", catalog, c->pins, c->pin_holdings);
+}
+
+aipc_status aipc_catalog_check(aipc_ctx *ctx, aipc_report *report) {
+    check c = {.ctx = ctx, .seg = ctx->seg, .report = report};
+    struct aipc_domain *domain = &c.seg->catalog->domain;
+    uint64_t findings = report->findings;
+    aipc_status status = aipc_domain_lock(ctx, domain);
+    if (status != AIPC_OK) return status;
+    c.acquisitions = aipc_load_relaxed32(&domain->acquisitions);
+    check_table(&c);
+    check_holdings(&c);
+    check_retired(&c);
+    aipc_domain_unlock(ctx, domain);
+    if (report->findings != findings) return AIPC_OK; /* what is broken cannot account for anything */
+
+    status = aipc_heap_walk(ctx, visit_block, &c);
+    if (status != AIPC_OK) return status == AIPC_CORRUPT ? AIPC_OK : status; /* the heap's check tells */
+    check_sums(&c);
+    if (c.suspects == 0) return AIPC_OK;
+    status = aipc_domain_lock(ctx, domain);
+    if (status != AIPC_OK) return status;
+    for (uint32_t i = 0; i < c.suspects; i++) question(&c, c.suspect[i]);
+    aipc_domain_unlock(ctx, domain);
+    return AIPC_OK;
+}

@@ -1,0 +1,82 @@
+#include "check.h"
+
+static void check_header(aipc_seg *seg, aipc_report *report) {
+    const struct aipc_header *header = seg->header;
+    uint64_t size = aipc_load_acquire64(&header->size);
+    if (header->magic != AIPC_MAGIC)
+        aipc_report_add(report, "G1 magic", offsetof(struct aipc_header, magic), header->magic, AIPC_MAGIC);
+    if (header->version != AIPC_FORMAT_VERSION)
+        aipc_report_add(report, "G1 format version", offsetof(struct aipc_header, version), header->version,
+                        AIPC_FORMAT_VERSION);
+    if (header->inode != seg->inode || header->device != seg->device)
+        aipc_report_add(report, "G1 inode", offsetof(struct aipc_header, inode), header->inode, seg->inode);
+    if (header->max_size != seg->mapped || size > seg->mapped)
+        aipc_report_add(report, "G2 max_size", offsetof(struct aipc_header, max_size), header->max_size, seg->mapped);
+    if (header->seed != seg->seed)
+        aipc_report_add(report, "G2 seed", offsetof(struct aipc_header, seed), header->seed, seg->seed);
+    if (header->participants != seg->participants || header->nodes != seg->node_count)
+        aipc_report_add(report, "G2 participants and nodes", offsetof(struct aipc_header, participants),
+                        header->participants, seg->participants);
+    uint64_t end = aipc_load_relaxed64(&seg->heap->end);
+    if (end != size - 8)
+        aipc_report_add(report, "G2 size and end of the heap", offsetof(struct aipc_header, size), size, end);
+    if (aipc_load_relaxed32(&header->slots_used) > seg->participants)
+        aipc_report_add(report, "P3 slots_used", offsetof(struct aipc_header, slots_used),
+                        aipc_load_relaxed32(&header->slots_used), seg->participants);
+}
+
+static void check_slots(aipc_seg *seg, aipc_report *report) {
+    for (uint32_t i = 0; i < seg->participants; i++) {
+        const struct aipc_slot *slot = &seg->slots[i];
+        uint64_t life = aipc_load_acquire64(&slot->life);
+        if (aipc_life_state(life) > AIPC_SLOT_LIVE || (aipc_life_state(life) == AIPC_SLOT_LIVE && i >= aipc_slots_used(seg)))
+            aipc_report_add(report, "P1 state of a participant", aipc_offset(seg, slot), life, AIPC_SLOT_LIVE);
+        if (aipc_load_relaxed32(&slot->contexts_used) > AIPC_CONTEXTS)
+            aipc_report_add(report, "P3 contexts_used", aipc_offset(seg, slot),
+                            aipc_load_relaxed32(&slot->contexts_used), AIPC_CONTEXTS);
+        if (aipc_life_state(life) != AIPC_SLOT_FREE) continue;
+        /* Its last owner, or who recovered it, has given everything back (R2). */
+        if (aipc_load_relaxed64(&slot->holdings) != 0 && aipc_load_acquire64(&slot->life) == life)
+            aipc_report_add(report, "R2 holdings of a free slot", aipc_offset(seg, slot),
+                            aipc_load_relaxed64(&slot->holdings), 0);
+    }
+}
+
+/* A log that is not empty belongs to the holder of the lock; taking the lock proves there is none. */
+static aipc_status check_domain(aipc_ctx *ctx, struct aipc_domain *domain, aipc_report *report) {
+    aipc_status status = aipc_domain_lock(ctx, domain);
+    if (status == AIPC_OK) {
+        aipc_domain_unlock(ctx, domain);
+    } else if (status == AIPC_CORRUPT) {
+        const aipc_fault *fault = &ctx->seg->fault;
+        aipc_report_add(report, fault->what, fault->offset, fault->found, fault->expected);
+    }
+    return status;
+}
+
+/* Damage that an operation trips over is a finding like any other. */
+static aipc_status noted(aipc_ctx *ctx, aipc_report *report, aipc_status status) {
+    if (status != AIPC_CORRUPT) return status;
+    const aipc_fault *fault = &ctx->seg->fault;
+    aipc_report_add(report, fault->what, fault->offset, fault->found, fault->expected);
+    return AIPC_OK;
+}
+
+aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
+    aipc_seg *seg = ctx->seg;
+    uint32_t recovered;
+    aipc_status status = noted(ctx, report, aipc_recover_all(ctx, &recovered));
+    if (status != AIPC_OK) return status;
+    check_header(seg, report);
+    check_slots(seg, report);
+
+    status = check_domain(ctx, &seg->heap->domain, report);
+    if (status == AIPC_OK) status = noted(ctx, report, aipc_heap_check(ctx, report));
+    if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
+    status = check_domain(ctx, &seg->waits->domain, report);
+    if (status == AIPC_OK) status = noted(ctx, report, aipc_waits_check(ctx, report));
+    if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
+    status = check_domain(ctx, &seg->catalog->domain, report);
+    if (status == AIPC_OK) status = noted(ctx, report, aipc_catalog_check(ctx, report));
+    return status == AIPC_CORRUPT ? AIPC_OK : status;
+}

@@ -1,0 +1,75 @@
+/* The heap: boundary tags, segregated bins, best fit within a bin, every word logged.
+ *
+ * A block is a header word followed by its payload (layout.h).  Invariants, named in the code, the
+ * checks and docs/design/concurrency.md:
+ *
+ *   H1  every header's tag is that of its offset, size and flags
+ *   H2  the blocks from heap_begin to the sentinel lie end to end, each a multiple of 16, >= 32
+ *   H3  free blocks never touch
+ *   H4  PREV_USED says the truth; a free block's footer is its size
+ *   H5  every free block stands in exactly one bin, that of its size; bin lists are doubly linked
+ *   H6  map and summary have a bit set exactly for the bins that are not empty
+ *   H7  free_bytes and used_blocks are what a walk finds
+ *
+ * Bins: exact sizes up to 1,024 bytes, then eight bins per power of two.  Within a large bin the
+ * best of the first few is taken, the whole bin searched only before giving up.  The smallest
+ * non-empty larger bin is found through map and summary: O(1) in the number of blocks.
+ *
+ * All functions take the heap's lock themselves; none may be called while any domain is held.
+ * After: Knuth's boundary tags, D. Lea's dlmalloc (checked unlink), TLSF (two-level bitmap).
+ */
+#ifndef AIPC_HEAP_H
+#define AIPC_HEAP_H
+
+#include "domain.h"
+#include "report.h"
+
+enum { AIPC_BLOCK_MIN = 32, AIPC_BLOCK_OVERHEAD = 8, AIPC_ALIGNMENT = 16 };
+
+/* Makes [begin, end) of a new segment one free block.  pre: nobody else has the segment. */
+void aipc_heap_format(aipc_seg *seg, uint64_t begin, uint64_t end);
+
+/* Allocates at least `size` bytes (0 counts as 1); *payload is a multiple of `alignment`, which is a power of
+ * two (<= 16 costs nothing).  `flags`: AIPC_INTERNAL for memory that deallocate must refuse, or 0.
+ * `orphan`: when not NULL, a word of the caller's own context that receives the payload's offset in
+ * the same transaction, so that the block is freed if the caller dies before it is linked anywhere.
+ * AIPC_FULL, AIPC_INVALID (alignment), AIPC_CORRUPT, and what aipc_domain_lock returns. */
+aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint32_t flags,
+                               uint64_t *orphan, uint64_t *payload);
+
+/* Frees a block of any kind and, in the same transaction, sets *orphan to 0 (when not NULL).
+ * `forbidden`: flags the block must not have (AIPC_INTERNAL from deallocate): AIPC_INVALID then.
+ * A payload offset that is no used block's is AIPC_INVALID when nothing contradicts the heap's own
+ * data, AIPC_CORRUPT otherwise. */
+aipc_status aipc_heap_free(aipc_ctx *ctx, uint64_t payload, uint32_t forbidden, uint64_t *orphan);
+
+/* Usable bytes of a used block and its flags.  Takes no lock: for handles whose owner keeps them alive. */
+aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags);
+
+typedef struct aipc_heap_stats {
+    uint64_t total_bytes;  /* from heap_begin to the sentinel */
+    uint64_t free_bytes;   /* sum of the usable bytes of all free blocks */
+    uint64_t largest_free; /* the largest request that would succeed now, in bytes */
+    uint64_t used_blocks;
+} aipc_heap_stats;
+aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats);
+
+/* Visits every block in address order under the lock: for checks and maps.  `visit` returns false to
+ * stop.  pre: the heap is sound (aipc_heap_check). */
+typedef struct aipc_block_info {
+    uint64_t payload, size; /* size: whole block, header included */
+    uint32_t flags;
+} aipc_block_info;
+aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_block_info *block), void *arg);
+
+/* Walks everything and reports each broken invariant H1-H7.  Terminates on any bytes whatever.
+ * Takes the heap's lock for the length of the walk. */
+aipc_status aipc_heap_check(aipc_ctx *ctx, aipc_report *report);
+
+/* Internals shared by heap.c and heap_check.c. */
+uint64_t aipc_heap_header(const aipc_seg *seg, uint64_t offset, uint64_t size, uint32_t flags);
+uint32_t aipc_heap_bin_of(uint64_t size);
+static inline uint64_t aipc_block_size(uint64_t header) { return header & UINT64_C(0x0000fffffffffff0); }
+static inline uint32_t aipc_block_flags(uint64_t header) { return (uint32_t)(header & 15); }
+
+#endif

@@ -1,0 +1,73 @@
+/* The table of names: open addressing over 64-bit slot words, read without a lock.  See catalog.h.
+ *
+ * A slot word is 0 (never used since the table was made, or cleaned), 1 (tombstone) or
+ * tag 16 | offset 48; the tag is the top of the hash, the place to start probing its bottom.
+ */
+#ifndef AIPC_NAMES_H
+#define AIPC_NAMES_H
+
+#include "catalog.h"
+
+#define AIPC_TOMBSTONE UINT64_C(1)
+#define AIPC_SLOT_OFFSET UINT64_C(0x0000ffffffffffff)
+
+enum { AIPC_TABLE_MIN = 16 };
+
+typedef struct aipc_key {
+    const char *name;
+    uint64_t hash;
+    uint32_t size;
+    uint8_t kind;
+} aipc_key;
+
+/* A table whose capacity was found to fit its block. */
+typedef struct aipc_names {
+    struct aipc_table *table;
+    uint64_t offset, capacity;
+} aipc_names;
+
+/* Where a key stands, or would be put. */
+typedef struct aipc_place {
+    uint64_t *slot;  /* NULL: the table is full to the last slot, which C3 forbids */
+    uint64_t word;   /* what the slot holds: the object's word, 0 or a tombstone */
+    uint64_t object; /* 0: the key is not in the table */
+} aipc_place;
+
+static inline uint64_t aipc_slot_word(uint64_t hash, uint64_t object) {
+    return (hash & ~AIPC_SLOT_OFFSET) | object;
+}
+static inline bool aipc_slot_may_be(uint64_t word, uint64_t hash) {
+    return word > AIPC_TOMBSTONE && ((word ^ hash) & ~AIPC_SLOT_OFFSET) == 0;
+}
+
+/* Named and unique objects are hashed apart: separate namespaces do not crowd each other's slots. */
+aipc_key aipc_key_of(const aipc_seg *seg, uint8_t kind, const char *name, uint32_t size);
+
+/* Bytes of the object's header with its padded name: where the payload starts. */
+static inline uint64_t aipc_object_header_size(uint32_t name_size) {
+    return sizeof(struct aipc_object) + ((name_size + 15u) & ~UINT64_C(15));
+}
+
+/* Reads an object's fields into *ref when the block at `offset` can be an object: INTERNAL, large enough for
+ * the name and payload it claims, of a known kind.  NULL otherwise. */
+struct aipc_object *aipc_object_read(aipc_seg *seg, uint64_t offset, aipc_object_ref *ref);
+/* Is the hash that of kind and name?  What tells an object from other bytes with certainty. */
+bool aipc_object_hash_right(aipc_seg *seg, const struct aipc_object *object);
+uint64_t aipc_anonymous_hash(const aipc_seg *seg, uint64_t serial);
+
+aipc_status aipc_names_view(aipc_seg *seg, uint64_t offset, aipc_names *names);
+uint64_t aipc_names_capacity(uint64_t live); /* for so many names and one more, with room to spare */
+uint64_t aipc_names_table_size(uint64_t capacity);
+
+/* Lock-free.  AIPC_NOT_FOUND; AIPC_AGAIN when tables were swapped under it time and again. */
+aipc_status aipc_names_lookup(aipc_ctx *ctx, const aipc_key *key, aipc_object_ref *ref);
+
+/* Under the catalog's lock. */
+aipc_status aipc_names_locate(aipc_seg *seg, const aipc_names *names, const aipc_key *key, aipc_place *place);
+aipc_status aipc_names_slot_of(aipc_seg *seg, const aipc_names *names, uint64_t hash, uint64_t object,
+                               uint64_t *index);
+/* Moves all names into the fresh (zeroed, private) table `fresh` that stands in `*orphan`, and retires
+ * the old one. */
+aipc_status aipc_names_rebuild(aipc_ctx *ctx, const aipc_names *old, uint64_t fresh, uint64_t *orphan);
+
+#endif

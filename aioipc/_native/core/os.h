@@ -1,0 +1,85 @@
+/* The one door to the operating system: every system call of the core is in os_linux.c.
+ *
+ * All functions return a status; AIPC_SYSTEM leaves errno in *error.  None allocates; none waits
+ * longer than its arguments say.  Descriptors are opened O_CLOEXEC.
+ */
+#ifndef AIPC_OS_H
+#define AIPC_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "status.h"
+
+typedef struct aipc_file_info {
+    uint64_t device, inode, size;
+    uint32_t uid, mode;
+    bool regular;
+} aipc_file_info;
+
+aipc_status aipc_os_stat_fd(int fd, aipc_file_info *info, int *error);
+/* AIPC_NOT_FOUND when there is nothing; symbolic links are not followed. */
+aipc_status aipc_os_stat_path(const char *path, aipc_file_info *info, int *error);
+
+/* Opens the object behind `fd` once more (a new open file description); falls back to `path`, which
+ * must then be the same inode. */
+aipc_status aipc_os_reopen(int fd, const char *path, uint64_t device, uint64_t inode, int *out, int *error);
+void aipc_os_close(int fd);
+
+/* Maps [0, size) shared; write = false maps read-only.  Address space only: pages beyond the object's
+ * end must not be touched.  Excluded from core dumps. */
+aipc_status aipc_os_map(int fd, uint64_t size, bool write, void **out, int *error);
+void aipc_os_unmap(void *address, uint64_t size);
+/* Makes the bytes exist: AIPC_FULL when the filesystem has no room. In chunks of 32 MiB. */
+aipc_status aipc_os_reserve(int fd, uint64_t from, uint64_t to, int *error);
+
+/* OFD locks, one byte each.  lock: AIPC_AGAIN when another description holds it. */
+aipc_status aipc_os_lock_byte(int fd, int64_t byte, int *error);
+aipc_status aipc_os_unlock_byte(int fd, int64_t byte, int *error);
+/* AIPC_OK: nobody (but this description) locks any byte of [first, first + count); AIPC_AGAIN: somebody. */
+aipc_status aipc_os_test_bytes(int fd, int64_t first, int64_t count, int *error);
+/* Keeps the description of `fd` open without a descriptor, not inherited by fork: maps one page
+ * PROT_NONE, MADV_DONTFORK, and closes fd. */
+aipc_status aipc_os_pin_description(int fd, void **page, int *error);
+void aipc_os_unpin_description(void *page);
+
+/* Shared futex.  wait returns when *word != seen, woken, timed out or interrupted. */
+void aipc_os_futex_wait(const uint32_t *word, uint32_t seen, uint64_t timeout_ns);
+void aipc_os_futex_wake(const uint32_t *word, int count);
+
+/* Bells. */
+aipc_status aipc_os_make_directory(const char *path, uint32_t mode, int *out_fd, int *error);
+aipc_status aipc_os_remove_directory(const char *path, int *error);
+aipc_status aipc_os_make_fifo(int dir, const char *name, int *out_fd, int *error); /* O_RDWR */
+aipc_status aipc_os_open_fifo(int dir, const char *name, int *out_fd, int *error); /* O_WRONLY */
+void aipc_os_unlink_at(int dir, const char *name);
+void aipc_os_unlink(const char *path);
+/* One byte, never a SIGPIPE.  AIPC_NOT_FOUND: no reader is left.  Full counts as rung. */
+aipc_status aipc_os_ring(int fd, int *error);
+void aipc_os_drain(int fd);
+
+/* Watching.  Each registered descriptor reports only its hang-up, with `data`. */
+aipc_status aipc_os_epoll_create(int *out, int *error);
+aipc_status aipc_os_epoll_add(int epoll, int fd, uint64_t data, int *error);
+/* Up to `capacity` hang-ups, without waiting; returns how many. */
+int aipc_os_epoll_collect(int epoll, uint64_t *data, int capacity);
+/* Waits for either descriptor to become readable (-1: none), at most timeout_ns (UINT64_MAX: for ever).
+ * AIPC_OK: something is; AIPC_AGAIN: timed out; AIPC_INTERRUPTED: a signal. */
+aipc_status aipc_os_poll2(int first, int second, uint64_t timeout_ns);
+
+uint64_t aipc_os_now(void);       /* CLOCK_MONOTONIC, ns */
+uint64_t aipc_os_wall_clock(void); /* CLOCK_REALTIME, ns */
+uint64_t aipc_os_pid(void);
+uint64_t aipc_os_thread(void);
+uint32_t aipc_os_uid(void);
+uint32_t aipc_os_cpus(void);      /* usable by this process; cached */
+void aipc_os_yield(void);
+uint64_t aipc_os_start_time(void);
+uint64_t aipc_os_pid_namespace(void);
+void aipc_os_boot_id(uint64_t id[2]);
+aipc_status aipc_os_random(void *buffer, size_t size, int *error);
+/* Calls `child` in every forked child; once per process. */
+aipc_status aipc_os_at_fork(void (*child)(void));
+
+#endif

@@ -1,0 +1,95 @@
+#include "retire.h"
+
+/* Of the newest retired blocks so many are looked at in one go.  A stopped reader holds up two at most, so
+ * those that are stuck cannot crowd out the others before 32 readers stand still at once. */
+enum { LOOK = 64 };
+
+typedef struct batch {
+    uint64_t offset[LOOK];
+    uint64_t *first_word[LOOK]; /* of each: the link to the next one */
+    uint32_t count;
+    uint64_t held;              /* bit i: a hazard names block i */
+} batch;
+
+uint64_t *aipc_orphan_word(aipc_ctx *ctx) {
+    for (int i = 0; i < AIPC_ORPHANS; i++)
+        if (aipc_load_relaxed64(&ctx->shared->orphan[i]) == 0) return &ctx->shared->orphan[i];
+    return NULL;
+}
+
+aipc_status aipc_orphan_free(aipc_ctx *ctx, uint64_t *word) {
+    uint64_t block = word == NULL ? 0 : aipc_load_relaxed64(word);
+    return block == 0 ? AIPC_OK : aipc_heap_free(ctx, block, 0, word);
+}
+
+aipc_status aipc_orphans_free(aipc_ctx *ctx, uint32_t words) {
+    aipc_status first = AIPC_OK;
+    for (; words != 0; words &= words - 1) {
+        aipc_status status = aipc_orphan_free(ctx, &ctx->shared->orphan[__builtin_ctz(words)]);
+        if (first == AIPC_OK) first = status;
+    }
+    return first;
+}
+
+static aipc_status gather(aipc_seg *seg, batch *b) {
+    uint64_t offset = aipc_load_relaxed64(&seg->catalog->retired);
+    for (b->count = 0, b->held = 0; offset != 0 && b->count < LOOK; b->count++) {
+        uint64_t usable;
+        uint32_t flags;
+        if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0)
+            return aipc_corrupt(seg, "C5 retired memory is not a block of the catalog", seg->catalog, offset, 0);
+        b->offset[b->count] = offset;
+        b->first_word[b->count] = (uint64_t *)(void *)(seg->base + offset);
+        offset = aipc_load_relaxed64(b->first_word[b->count]);
+    }
+    return AIPC_OK;
+}
+
+static void mark_held(batch *b, uint64_t hazard) {
+    for (uint32_t i = 0; i < b->count; i++)
+        if (b->offset[i] == hazard) b->held |= UINT64_C(1) << i;
+}
+
+static void scan_slot(aipc_seg *seg, uint32_t slot, batch *b) {
+    uint32_t contexts = aipc_load_seq_cst32(&seg->slots[slot].contexts_used);
+    if (contexts > AIPC_CONTEXTS) contexts = AIPC_CONTEXTS;
+    for (uint32_t c = 0; c < contexts; c++)
+        for (int h = 0; h < AIPC_HAZARDS; h++) {
+            uint64_t hazard = aipc_load_seq_cst64(&aipc_context_of(seg, slot, c)->hazard[h]); /* SYNC hazard */
+            if (hazard != 0) mark_held(b, hazard);
+        }
+}
+
+/* A participant or context that comes up while we scan sets its hazards later still, and so finds
+ * the blocks unlinked. */
+static void scan_hazards(aipc_seg *seg, batch *b) {
+    uint32_t slots = aipc_load_seq_cst32(&seg->header->slots_used);
+    if (slots > seg->participants) slots = seg->participants;
+    for (uint32_t s = 0; s < slots; s++)
+        if (aipc_life_state(aipc_load_seq_cst64(&seg->slots[s].life)) != AIPC_SLOT_FREE) scan_slot(seg, s, b);
+}
+
+aipc_status aipc_retired_take(aipc_ctx *ctx, uint32_t *words) {
+    aipc_seg *seg = ctx->seg;
+    uint64_t *link = &seg->catalog->retired;
+    if (aipc_load_relaxed64(link) == 0) return AIPC_OK;
+
+    batch b;
+    aipc_status status = gather(seg, &b);
+    if (status != AIPC_OK) return status;
+    scan_hazards(seg, &b);
+
+    aipc_tx tx = aipc_tx_begin(seg, &seg->catalog->domain);
+    for (uint32_t i = 0; i < b.count; i++) {
+        uint64_t *orphan = (b.held >> i & 1) != 0 ? NULL : aipc_orphan_word(ctx);
+        if (orphan == NULL) {
+            link = b.first_word[i];
+            continue;
+        }
+        aipc_tx_set(&tx, orphan, b.offset[i]);
+        aipc_tx_set(&tx, link, aipc_load_relaxed64(b.first_word[i]));
+        *words |= aipc_orphan_bit(ctx, orphan);
+    }
+    aipc_tx_commit(&tx);
+    return AIPC_OK;
+}

@@ -1,0 +1,50 @@
+/* Wait nodes and wait queues: who waits for what, in what order.
+ *
+ * Every object that can be waited on holds an aipc_wait_queue.  A waiter is one node of the slab; it
+ * names its participant and bell.  To wake it is to put it on its bell's ready list and ring.  A woken
+ * waiter keeps its place in the queue until it has what it waited for or gives up; so a spurious
+ * wake-up costs nothing, and a waiter that dies has nothing left to do that the living need.
+ *
+ * One domain for all wait state of the segment: it is only entered by who is about to sleep, to wake
+ * somebody or to give up, each of which costs a system call anyway.
+ *
+ *   W1  every node below nodes_used is FREE and in the free list, or stands in exactly one queue
+ *   W2  queues are doubly linked, their length is what a walk finds
+ *   W3  exactly the NOTIFIED nodes stand in a ready list, that of their bell
+ *   W4  a node's participant is one that is attached or not yet recovered
+ *   W5  `waiting` is the number of nodes that are not FREE
+ */
+#ifndef AIPC_WAITERS_H
+#define AIPC_WAITERS_H
+
+#include "bells.h"
+#include "domain.h"
+#include "report.h"
+
+#define AIPC_NO_NODE 0u /* node numbers are index + 1 */
+
+/* --- inside a waits transaction (the waits lock is held) --- */
+
+/* Appends a node of this process.  AIPC_NO_WAITER when the slab is used up. */
+aipc_status aipc_wait_enlist(aipc_tx *tx, struct aipc_wait_queue *queue, uint32_t bell, uint64_t token,
+                             uint32_t *node);
+/* Takes a node out of its queue and its ready list and frees it. */
+aipc_status aipc_wait_remove(aipc_tx *tx, struct aipc_wait_queue *queue, uint32_t node);
+/* Puts a node on its bell's ready list (if it is not there) and says whom to ring after unlocking. */
+aipc_status aipc_wait_notify(aipc_tx *tx, uint32_t node, aipc_bell_target *target);
+/* Takes it off the ready list again: it has looked, and goes on waiting. */
+aipc_status aipc_wait_again(aipc_tx *tx, uint32_t node);
+/* The checked node, or NULL: out of range, or not waiting in `queue` (NULL: in any). */
+struct aipc_node *aipc_wait_node(aipc_seg *seg, uint32_t node, const struct aipc_wait_queue *queue);
+
+/* --- whole operations: they take the waits lock themselves --- */
+
+/* Tokens of up to `capacity` notified nodes of this process's bell; each goes on waiting and must now look.
+ * AIPC_AGAIN: there may be more. */
+aipc_status aipc_wait_collect(aipc_ctx *ctx, uint32_t bell, uint64_t *tokens, uint32_t capacity,
+                              uint32_t *count);
+/* Removes all nodes of a participant: at detach and in recovery. */
+aipc_status aipc_waits_release(aipc_ctx *ctx, uint32_t slot);
+aipc_status aipc_waits_check(aipc_ctx *ctx, aipc_report *report);
+
+#endif

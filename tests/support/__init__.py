@@ -1,0 +1,1 @@
+"""Helpers every test may use: event loops, peer processes, leak snapshots."""

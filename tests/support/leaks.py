@@ -1,0 +1,81 @@
+"""What a test must leave as it found it: /dev/shm, descriptors of shared memory, mappings."""
+
+import gc
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+SHM = Path("/dev/shm")
+# Sockets, pipes and files report themselves (ResourceWarning is an error); these do not.
+_OUR_DESCRIPTORS = ("/dev/shm/", "/memfd:", "anon_inode:")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What this process holds of shared memory at one moment."""
+
+    entries: frozenset[str]
+    descriptors: Counter[str]
+    mappings: Counter[str]
+
+    @classmethod
+    def take(cls) -> "Snapshot":
+        return cls(
+            frozenset(os.listdir(SHM)),
+            Counter(t for t in _descriptors("self") if t.startswith(_OUR_DESCRIPTORS)),
+            Counter(_mappings("self")),
+        )
+
+    def leaked_since(self) -> list[str]:
+        """One line for each thing that is there now and was not when the snapshot was taken."""
+        leaks = self._compare()
+        if leaks:  # the collector may only be late
+            gc.collect()
+            leaks = self._compare()
+        return leaks
+
+    def _compare(self) -> list[str]:
+        now = Snapshot.take()
+        entries = sorted(e for e in now.entries - self.entries if not _used_by_another_process(e))
+        return [
+            *(f"/dev/shm entry {entry}" for entry in entries),
+            *(f"open descriptor of {target}" for target in (now.descriptors - self.descriptors).elements()),
+            *(f"mapping of {target}" for target in (now.mappings - self.mappings).elements()),
+        ]
+
+
+def remove_entries(leaks: list[str]) -> None:
+    """Remove the /dev/shm entries among `leaks`, so that one failing test does not fill the machine."""
+    for leak in leaks:
+        kind, _, name = leak.partition(" entry ")
+        if kind == "/dev/shm":
+            shutil.rmtree(SHM / name, ignore_errors=True)
+            (SHM / name).unlink(missing_ok=True)
+
+
+def _descriptors(pid: str) -> Iterator[str]:
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def _mappings(pid: str) -> Iterator[str]:
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        path = line.split(maxsplit=5)[5:]
+        if path and path[0].startswith(("/dev/shm/", "/memfd:")):
+            yield path[0]
+
+
+def _used_by_another_process(entry: str) -> bool:
+    """Whether an entry belongs to somebody else's work on this machine, for instance a second test run."""
+    path = str(SHM / entry)
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if pid != str(os.getpid()):
+            with suppress(OSError):
+                if any(t.startswith(path) for t in (*_descriptors(pid), *_mappings(pid))):
+                    return True
+    return False
