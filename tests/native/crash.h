@@ -16,9 +16,12 @@ enum { CRASH_WRITES = 1 << AIPC_HOOK_STORE | 1 << AIPC_HOOK_RMW | 1 << AIPC_HOOK
 static int crash_kinds = CRASH_WRITES;
 static uint64_t crash_at; /* die before this point; 0 while nothing is counted */
 static uint64_t *crash_passed; /* points passed by the latest child; shared with it */
+static void (*crash_other)(enum aipc_hook_kind); /* what else a test does at each point */
+static uint64_t crash_nested_budget = 40;        /* points tried at each level of a nested sweep */
 
 void aipc_hook(enum aipc_hook_kind kind, const volatile void *word) {
     (void)word;
+    if (crash_other != NULL) crash_other(kind);
     if (crash_at != 0 && (crash_kinds & 1 << kind) != 0 && ++*crash_passed == crash_at) {
         kill(getpid(), SIGKILL);
     }
@@ -80,12 +83,12 @@ static inline void crash_pair(const struct scenario *s, uint64_t k, uint64_t j, 
 /* Kills run() at every point, and after each of these deaths its recoverer at every point; returns the
  * number of recoverers that died. */
 static inline uint64_t crash_sweep_nested(const struct scenario *s) {
-    const uint64_t stride = harness_stride(crash_points(s), 40);
+    const uint64_t stride = harness_stride(crash_points(s), crash_nested_budget);
     uint64_t deaths = 0;
     bool died = true, recoverer_died;
     for (uint64_t k = 1; died; k += stride) {
         crash_pair(s, k, UINT64_MAX, &died, &recoverer_died);
-        const uint64_t inner_stride = harness_stride(*crash_passed, 40);
+        const uint64_t inner_stride = harness_stride(*crash_passed, crash_nested_budget);
         recoverer_died = true;
         for (uint64_t j = 1; recoverer_died; j += inner_stride) {
             crash_pair(s, k, j, &died, &recoverer_died);

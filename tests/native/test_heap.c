@@ -28,8 +28,8 @@ static void check_empty(void) {
     CHECK_EQ(report.free_blocks, 1);
     const aipc_heap_stats s = stats();
     CHECK_EQ(s.used_blocks, 0);
-    CHECK_EQ(s.free_bytes, s.total_bytes - AIPC_BLOCK_OVERHEAD);
-    CHECK_EQ(s.largest_free, s.free_bytes);
+    CHECK_EQ(s.free_bytes, s.total_bytes);
+    CHECK_EQ(s.largest_free, s.free_bytes - AIPC_BLOCK_OVERHEAD);
 }
 
 /* ---- edges ------------------------------------------------------------------------------------- */
@@ -426,8 +426,7 @@ static void damaged_blocks(void) {
         const bool used = (header & AIPC_USED) != 0;
         damage(used ? "used block's header" : "free block's header", offset, offset + 8, true);
         if (used) continue;
-        damage("free block's links", offset + 8, offset + 24, true);
-        damage("free block's footer", offset + size - 8, offset + size, true);
+        damage("free block's links, footer", offset + size - 24, offset + size, true);
     }
     damage("sentinel", offset, offset + 8, true);
 }

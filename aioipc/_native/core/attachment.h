@@ -62,10 +62,12 @@ struct aipc_seg {
     uint64_t self;            /* generation 32 | slot 12 << 20: its identity in user-level lock words */
     uint32_t slot, generation;
     uint32_t forked;          /* set by the atfork handler of the child */
+    uint32_t inherited;       /* a dead participant's remains were in the slot when it was claimed */
     uint32_t read_only;
     uint64_t device, inode;
     int fd;                   /* of the object; verified before use, descriptors can be closed behind us */
     int bell_dir;             /* of the bell directory; -1: none */
+    uint64_t bell_dir_inode;
     char path[256];           /* of the object, "" when it has none: to open it again */
     char bell_path[96];
     void *liveness_page;      /* mapping that keeps the OFD lock's description open */
@@ -83,6 +85,8 @@ struct aipc_seg {
 
     /* Watching the others (watch.c).  Guarded by `lock`. */
     int watch_epoll;          /* -1: not watching */
+    int watch_timer;          /* in it: runs while there are suspects */
+    uint64_t watch_retry_ns;
     uint32_t roster_seen;
     uint32_t deaths_seen;     /* process-private atomic: deaths found out here, see aipc_watch_epoch */
     uint64_t watched[AIPC_MAX_PARTICIPANTS]; /* slot.life being watched; 0 none */
@@ -103,10 +107,20 @@ struct aipc_seg {
 
 /* Sets all descriptors and what is cached about them to "none". bells.c */
 void aipc_seg_reset_descriptors(aipc_seg *seg);
+/* A daemonizer may have closed every descriptor behind our back, and their numbers may be strangers' files by
+ * now.  A look at the bell directory's and the object's tells; then all are forgotten, unclosed, and made again
+ * (but for an object without a path: AIPC_SYSTEM).  bells.c */
+aipc_status aipc_seg_verify_descriptors(aipc_seg *seg);
 
 /* The process's short-lived exclusion of its own threads.  Never held across a wait. */
+void aipc_os_yield(void);
 static inline void aipc_local_lock(aipc_seg *seg) {
-    while (!aipc_cas_seq_cst32(&seg->lock, 0, 1)) aipc_cpu_relax();
+    for (uint32_t tries = 1; !aipc_cas_seq_cst32(&seg->lock, 0, 1); tries++) {
+        if (tries % 64 == 0)
+            aipc_os_yield(); /* its holder may wait for this very processor */
+        else
+            aipc_cpu_relax();
+    }
 }
 static inline void aipc_local_unlock(aipc_seg *seg) { aipc_store_release32(&seg->lock, 0); }
 

@@ -7,10 +7,14 @@
  * Ring only a sleeper.  The owner announces in shared memory that it is about to sleep:
  *
  *     ringer                                   owner
- *     publish (under the waits lock)           armed = 1           (exchange)     // SYNC bell-armed
+ *     publish (under the waits lock)           armed = next odd    (exchange)     // SYNC bell-armed
  *     rung += 1            (RMW)               rung moved? don't sleep            // SYNC bell-rung
- *     armed? and exchange(armed, 0) == 1:      sleep on the FIFO
+ *     a = armed; odd?                          sleep on the FIFO
  *         write one byte
+ *         CAS armed: a -> a + 1
+ *
+ * The byte before the disarming: a ringer that dies or is stopped between the two, or cannot write, leaves the
+ * bell armed for the next one.  At worst there is a byte too many.
  *
  * Store-load in both directions: all four accesses are seq_cst.  With release and acquire, 707 wake-ups
  * in 3 million were lost.
@@ -29,8 +33,13 @@ typedef struct aipc_bell_target {
 aipc_status aipc_bells_attach(aipc_seg *seg);
 /* Closes all descriptors and removes this participant's FIFOs. */
 void aipc_bells_detach(aipc_seg *seg);
-/* Removes the FIFOs of a dead participant.  pre: the right to recover it. */
+/* Removes the FIFOs of this or a dead participant.  pre: it has not ended; the right to recover it. */
 void aipc_bells_remove(aipc_seg *seg, uint32_t slot);
+/* Closes all descriptors. */
+void aipc_bells_close(aipc_seg *seg);
+
+/* aipc_seg_verify_descriptors for the bells alone; under the local lock, or in a forked child. */
+void aipc_bells_verify(aipc_seg *seg);
 
 /* Takes a bell for an event loop or a thread: its index and the descriptor to sleep on.
  * AIPC_NO_WAITER when all AIPC_BELLS are taken. */

@@ -37,12 +37,11 @@ static aipc_status reserve(aipc_ctx *ctx, uint64_t size, uint64_t **word, uint64
 }
 
 static aipc_status reserve_table(aipc_ctx *ctx, uint64_t capacity, uint64_t **word, uint64_t *offset) {
-    uint64_t size = aipc_names_table_size(capacity);
-    aipc_status status = reserve(ctx, size, word, offset);
+    aipc_status status = reserve(ctx, aipc_names_table_size(capacity), word, offset);
     if (status != AIPC_OK) return status;
     struct aipc_table *table = (void *)(ctx->seg->base + *offset);
-    memset(table, 0, size);
-    table->capacity = capacity;
+    aipc_store_relaxed64(&table->capacity, capacity);
+    for (uint64_t i = 0; i < capacity; i++) aipc_store_relaxed64(&table->slots[i], 0);
     return AIPC_OK;
 }
 
@@ -146,20 +145,28 @@ typedef struct draft {
     bool adopt, created; /* adopt: when the name is taken, pin what bears it */
 } draft;
 
+/* Word by word, as all of an object that a stale handle might lead to.  State 0: LIVE comes with the transaction,
+ * so that no freed block ever says LIVE. */
+static void fill_header(struct aipc_object *object, const draft *d) {
+    const aipc_object_spec *spec = d->spec;
+    uint64_t name[(AIPC_NAME_MAX + 1) / 8] = {0};
+    aipc_store_relaxed64(&object->state, 0);
+    aipc_store_relaxed64(&object->hash, d->key.hash);
+    aipc_store_relaxed64(&object->type, spec->type);
+    aipc_store_relaxed64(&object->size, spec->size);
+    aipc_store_relaxed64(&object->pins, 1);
+    aipc_store_relaxed32(&object->count, spec->count);
+    aipc_label_set(object, (aipc_label){.name_size = (uint16_t)spec->name_size, .kind = spec->kind});
+    if (spec->name_size != 0) memcpy(name, spec->name, spec->name_size);
+    uint64_t *words = (uint64_t *)(void *)object->name;
+    uint64_t count = (aipc_object_header_size(spec->name_size) - sizeof *object) / 8;
+    for (uint64_t i = 0; i < count; i++) aipc_store_relaxed64(&words[i], name[i]);
+}
+
 static void fill_object(aipc_seg *seg, const draft *d) {
     const aipc_object_spec *spec = d->spec;
-    struct aipc_object *object = (void *)(seg->base + d->object);
-    uint64_t header = aipc_object_header_size(spec->name_size);
-    memset(object, 0, header); /* state 0: LIVE comes with the transaction, so no freed block ever says LIVE */
-    object->hash = d->key.hash;
-    object->type = spec->type;
-    object->size = spec->size;
-    object->pins = 1;
-    object->count = spec->count;
-    object->name_size = (uint16_t)spec->name_size;
-    object->kind = spec->kind;
-    if (spec->name_size != 0) memcpy(object->name, spec->name, spec->name_size);
-    uint8_t *payload = seg->base + d->object + header;
+    fill_header((void *)(seg->base + d->object), d);
+    uint8_t *payload = seg->base + d->object + aipc_object_header_size(spec->name_size);
     if (spec->initial == NULL)
         memset(payload, 0, spec->size);
     else
@@ -187,7 +194,7 @@ static aipc_status set_alive(aipc_tx *tx, const draft *d) {
     struct aipc_object *object = (void *)(seg->base + d->object);
     uint64_t serial = aipc_load_relaxed64(&seg->catalog->next_serial);
     aipc_store_relaxed64(&object->serial, serial);
-    if (object->kind == AIPC_ANONYMOUS) aipc_store_relaxed64(&object->hash, aipc_anonymous_hash(seg, serial));
+    if (d->spec->kind == AIPC_ANONYMOUS) aipc_store_relaxed64(&object->hash, aipc_anonymous_hash(seg, serial));
     aipc_tx_set(tx, &seg->catalog->next_serial, serial + 1);
     aipc_tx_set(tx, &object->state, AIPC_OBJECT_LIVE);
     return aipc_holding_link(tx, seg->slot, d->record, AIPC_HOLD_PIN, d->object);
@@ -353,15 +360,36 @@ aipc_status aipc_find_or_construct(aipc_ctx *ctx, const aipc_object_spec *spec, 
     return status;
 }
 
-/* The object that ref means, if it is still that one and LIVE.  State and serial first: they tell whether the
- * other bytes are an object's at all.  pre: the catalog's lock. */
-static struct aipc_object *live_object(aipc_seg *seg, uint64_t offset, uint64_t serial, aipc_object_ref *ref) {
-    struct aipc_object *object = aipc_at(seg, offset, sizeof *object);
-    if (object == NULL || aipc_load_relaxed64(&object->state) != AIPC_OBJECT_LIVE ||
-        aipc_load_relaxed64(&object->serial) != serial)
-        return NULL;
-    if (aipc_object_read(seg, offset, ref) == NULL || !aipc_object_hash_right(seg, object)) return NULL;
-    return object;
+/* An object still in its place, and where that is. */
+typedef struct living {
+    struct aipc_object *object;
+    aipc_object_ref ref;
+    aipc_names names; /* anonymous objects have none */
+    uint64_t *slot;
+} living;
+
+/* The place of an anonymous object, or of one known by offset alone, may have become anything: what is
+ * read there counts only when state, serial and hash agree. */
+static bool alive_by_content(aipc_seg *seg, uint64_t offset, uint64_t serial, living *found) {
+    found->object = aipc_object_read(seg, offset, &found->ref);
+    return found->object != NULL && found->ref.serial == serial &&
+           aipc_load_relaxed64(&found->object->state) == AIPC_OBJECT_LIVE &&
+           aipc_object_hash_right(seg, found->object);
+}
+
+/* The object that ref means, if it is still that one: AIPC_NOT_FOUND.  pre: the catalog's lock. */
+static aipc_status find_living(aipc_seg *seg, const aipc_object_ref *ref, living *found) {
+    if (ref->kind == AIPC_ANONYMOUS)
+        return alive_by_content(seg, ref->object, ref->serial, found) && found->ref.kind == AIPC_ANONYMOUS
+                   ? AIPC_OK : AIPC_NOT_FOUND;
+    aipc_status status = current(seg, &found->names);
+    if (status != AIPC_OK) return status;
+    found->slot = aipc_names_slot_of(&found->names, ref->hash, ref->object);
+    if (found->slot == NULL) return AIPC_NOT_FOUND;
+    found->object = aipc_object_read(seg, ref->object, &found->ref);
+    if (found->object == NULL)
+        return aipc_corrupt(seg, "C1 slot leads to no object", found->slot, aipc_load_relaxed64(found->slot), 0);
+    return found->ref.serial == ref->serial ? AIPC_OK : AIPC_NOT_FOUND;
 }
 
 aipc_status aipc_pin(aipc_ctx *ctx, aipc_object_ref *ref) {
@@ -370,10 +398,10 @@ aipc_status aipc_pin(aipc_ctx *ctx, aipc_object_ref *ref) {
     if (status != AIPC_OK) return status;
     status = lock(ctx);
     if (status == AIPC_OK) {
-        aipc_object_ref now;
-        struct aipc_object *object = live_object(ctx->seg, ref->object, ref->serial, &now);
-        status = object == NULL ? AIPC_NOT_FOUND : link_pin(ctx, object, record, word, &now);
-        if (status == AIPC_OK) *ref = now;
+        living now;
+        status = find_living(ctx->seg, ref, &now);
+        if (status == AIPC_OK) status = link_pin(ctx, now.object, record, word, &now.ref);
+        if (status == AIPC_OK) *ref = now.ref;
         unlock(ctx);
     }
     aipc_status freed = status == AIPC_OK ? AIPC_OK : aipc_orphan_free(ctx, word);
@@ -383,11 +411,11 @@ aipc_status aipc_pin(aipc_ctx *ctx, aipc_object_ref *ref) {
 aipc_status aipc_object_at(aipc_ctx *ctx, uint64_t object, uint64_t serial, aipc_object_ref *ref) {
     aipc_status status = lock(ctx);
     if (status != AIPC_OK) return status;
-    aipc_object_ref now;
-    if (live_object(ctx->seg, object, serial, &now) == NULL)
-        status = AIPC_NOT_FOUND;
+    living now;
+    if (alive_by_content(ctx->seg, object, serial, &now))
+        *ref = now.ref;
     else
-        *ref = now;
+        status = AIPC_NOT_FOUND;
     unlock(ctx);
     return status;
 }
@@ -419,6 +447,9 @@ static aipc_status unlink_pin(aipc_ctx *ctx, uint32_t slot, uint64_t holding, ui
     struct aipc_holding *record = aipc_at(seg, holding, sizeof *record);
     if (record == NULL || aipc_load_relaxed64(&record->kind) != AIPC_HOLD_PIN) return AIPC_NOT_OWNER;
     uint64_t target = aipc_load_relaxed64(&record->target);
+    aipc_object_fetch(seg, target); /* three places far apart: load them at the same time */
+    aipc_object_fetch(seg, aipc_load_relaxed64(&record->next));
+    aipc_object_fetch(seg, aipc_load_relaxed64(&record->prev));
     aipc_object_ref ref;
     struct aipc_object *object = aipc_object_read(seg, target, &ref);
     if (object == NULL || aipc_load_relaxed64(&object->pins) == 0)
@@ -481,41 +512,33 @@ static uint64_t clean_after(aipc_tx *tx, const aipc_names *names, uint64_t index
     return gone;
 }
 
-static aipc_status destroy_named(aipc_seg *seg, struct aipc_object *object, uint64_t offset) {
+static aipc_status destroy_named(aipc_seg *seg, const living *it) {
     struct aipc_catalog *catalog = seg->catalog;
-    aipc_names names;
-    uint64_t index;
-    aipc_status status = current(seg, &names);
-    if (status == AIPC_OK) status = sane_counts(seg, &names);
-    if (status == AIPC_OK)
-        status = aipc_names_slot_of(seg, &names, aipc_load_relaxed64(&object->hash), offset, &index);
+    aipc_status status = sane_counts(seg, &it->names);
     if (status != AIPC_OK) return status;
-
-    uint64_t *slots = names.table->slots;
+    uint64_t *slots = it->names.table->slots;
+    uint64_t index = (uint64_t)(it->slot - slots);
     uint64_t tombstones = aipc_load_relaxed64(&catalog->tombstones);
-    bool last = aipc_load_relaxed64(&slots[(index + 1) & (names.capacity - 1)]) == 0;
+    bool last = aipc_load_relaxed64(&slots[(index + 1) & (it->names.capacity - 1)]) == 0;
     aipc_tx tx = begin(seg);
-    tombstones = last ? tombstones - clean_after(&tx, &names, index) : tombstones + 1;
-    aipc_tx_after(&tx, &object->state, AIPC_OBJECT_DESTROYED);
+    tombstones = last ? tombstones - clean_after(&tx, &it->names, index) : tombstones + 1;
+    aipc_tx_after(&tx, &it->object->state, AIPC_OBJECT_DESTROYED);
     aipc_tx_after(&tx, &catalog->count, aipc_load_relaxed64(&catalog->count) - 1);
     aipc_tx_after(&tx, &catalog->tombstones, tombstones);
-    retire_after(&tx, object);
-    aipc_tx_publish(&tx, &slots[index], last ? 0 : AIPC_TOMBSTONE); /* SYNC name-publish */
+    retire_after(&tx, it->object);
+    aipc_tx_publish(&tx, it->slot, last ? 0 : AIPC_TOMBSTONE); /* SYNC name-publish */
     return AIPC_OK;
 }
 
 aipc_status aipc_destroy(aipc_ctx *ctx, const aipc_object_ref *ref) {
     aipc_seg *seg = ctx->seg;
+    aipc_object_fetch(seg, ref->object); /* while nobody waits for it */
     aipc_status status = lock(ctx);
     if (status != AIPC_OK) return status;
-    aipc_object_ref now;
-    struct aipc_object *object = live_object(seg, ref->object, ref->serial, &now);
-    if (object == NULL)
-        status = AIPC_NOT_FOUND;
-    else if (now.kind == AIPC_ANONYMOUS)
-        status = destroy_anonymous(seg, object);
-    else
-        status = destroy_named(seg, object, now.object);
+    living now;
+    status = find_living(seg, ref, &now);
+    if (status == AIPC_OK)
+        status = now.ref.kind == AIPC_ANONYMOUS ? destroy_anonymous(seg, now.object) : destroy_named(seg, &now);
     if (status == AIPC_OK) return collect_and_unlock(ctx, 0);
     unlock(ctx);
     return status;
@@ -526,7 +549,7 @@ aipc_status aipc_destroy(aipc_ctx *ctx, const aipc_object_ref *ref) {
 static aipc_status copy_info(aipc_seg *seg, uint64_t word, aipc_object_info *info) {
     struct aipc_object *object = aipc_object_read(seg, word & AIPC_SLOT_OFFSET, &info->ref);
     if (object == NULL) return aipc_corrupt(seg, "C1 slot leads to no object", seg->catalog, word, 0);
-    info->name_size = object->name_size <= AIPC_NAME_MAX ? object->name_size : AIPC_NAME_MAX;
+    info->name_size = aipc_label_of(object).name_size & AIPC_NAME_MAX; /* what was read before is within it */
     info->pins = aipc_load_relaxed64(&object->pins);
     memcpy(info->name, object->name, info->name_size);
     return AIPC_OK;

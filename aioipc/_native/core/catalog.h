@@ -9,8 +9,16 @@
  *   hazard[0] = table; is it still current?    insert: publish the slot word       // SYNC name-publish
  *   for each slot with my tag:                 destroy: publish a tombstone
  *     hazard[1] = object; slot unchanged?      grow: build a new table aside, publish catalog.table
- *     compare                                  unlinked memory is retired: freed when no hazard names it
+ *       table still current?                   unlinked memory is retired: freed when no hazard names it
+ *     compare                                  (retire.h)
  *   hazards = 0
+ *
+ * The table is looked at again after the slot, since destroyers change the current table only: a slot of an old one
+ * goes on naming an object that is freed.
+ *
+ * Freeing comes after the commit.  When the heap's lock cannot be had for it (AIPC_STALLED, AIPC_INTERRUPTED), destroy,
+ * unpin and find_or_construct return that although they are done; the blocks stay in this context's orphan
+ * words, and go when it detaches or dies.
  *
  * Invariants:
  *   C1  every slot word is 0, a tombstone, or leads to a LIVE, NAMED or UNIQUE object whose hash gives the tag
@@ -44,6 +52,8 @@ typedef struct aipc_object_ref {
     uint64_t size;
     uint64_t type;
     uint64_t serial;
+    uint64_t hash;         /* of kind and name: leads to the object's slot, without a look at memory that may be
+                              somebody else's by now */
     uint64_t holding;      /* the caller's pin, 0 when it has none */
     uint32_t count;
     uint8_t kind;

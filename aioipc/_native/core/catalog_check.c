@@ -11,8 +11,6 @@
  * Phase 3, the catalog's lock again: each suspect is looked for in every place, orphan words included.  With
  * the lock held a block can leave those places only by being freed, in the heap's domain; a finding counts
  * only if nobody held that in between. */
-#include <string.h>
-
 #include "catalog.h"
 #include "holdings.h"
 #include "names.h"
@@ -43,13 +41,20 @@ static void found(check *c, const char *what, const void *where, uint64_t is, ui
     aipc_report_add(c->report, what, aipc_offset(c->seg, where), is, should);
 }
 
-static uint64_t state_of(const struct aipc_object *object) { return aipc_load_relaxed64(&object->state); }
+/* Acquire: phase 2 reads names of objects that were LIVE a moment ago. */
+static uint64_t state_of(const struct aipc_object *object) { return aipc_load_acquire64(&object->state); }
 static uint64_t pins_of(const struct aipc_object *object) { return aipc_load_relaxed64(&object->pins); }
+
+static uint64_t hash_of(const struct aipc_object *object) { return aipc_load_relaxed64(&object->hash); }
+static aipc_key key_of(const struct aipc_object *object) {
+    aipc_label label = aipc_label_of(object);
+    return (aipc_key){.name = object->name, .hash = hash_of(object), .size = label.name_size, .kind = label.kind};
+}
 
 /* ---- C1, C2, C3: the table --------------------------------------------------------------------- */
 
 static void check_unique(check *c, const aipc_names *names, const struct aipc_object *object, uint64_t index) {
-    aipc_key key = {.name = object->name, .hash = object->hash, .size = object->name_size, .kind = object->kind};
+    aipc_key key = key_of(object);
     aipc_place place;
     uint64_t displacement = (index - key.hash) & (names->capacity - 1);
     if (displacement > FAR)
@@ -68,13 +73,14 @@ static void check_slot(check *c, const aipc_names *names, uint64_t index, uint64
     }
     c->named_pins += pins_of(object);
     if (ref.kind == AIPC_ANONYMOUS) found(c, "C1 anonymous object in the table", slot, ref.object, 0);
-    if (state_of(object) != AIPC_OBJECT_LIVE) found(c, "C1 object in the table is not LIVE", slot, state_of(object), AIPC_OBJECT_LIVE);
+    if (state_of(object) != AIPC_OBJECT_LIVE)
+        found(c, "C1 object in the table is not LIVE", slot, state_of(object), AIPC_OBJECT_LIVE);
     if (!aipc_object_hash_right(c->seg, object)) {
-        found(c, "C1 object's hash", object, object->hash, 0);
+        found(c, "C1 object's hash", object, hash_of(object), 0);
         return;
     }
-    if (!aipc_slot_may_be(word, object->hash)) found(c, "C1 slot's tag", slot, word, object->hash);
-    if (((index - object->hash) & (names->capacity - 1)) > run)
+    if (!aipc_slot_may_be(word, hash_of(object))) found(c, "C1 slot's tag", slot, word, hash_of(object));
+    if (((index - hash_of(object)) & (names->capacity - 1)) > run)
         found(c, "C2 an empty slot cuts the object off", slot, ref.object, run);
     else
         check_unique(c, names, object, index);
@@ -125,7 +131,8 @@ static const struct aipc_holding *holding_at(aipc_seg *seg, uint64_t offset) {
 
 /* Visits the sound beginning of a slot's chain; ends on any bytes, because each record must name the one before
  * it, and no record can name two.  False: the chain does not end where it should. */
-static bool walk_chain(check *c, uint32_t slot, void (*visit)(check *c, const struct aipc_holding *record, void *arg), void *arg) {
+static bool walk_chain(check *c, uint32_t slot, void (*visit)(check *c, const struct aipc_holding *record, void *arg),
+                       void *arg) {
     uint64_t before = 0, offset = aipc_load_relaxed64(&c->seg->slots[slot].holdings);
     while (offset != 0) {
         const struct aipc_holding *record = holding_at(c->seg, offset);
@@ -162,7 +169,8 @@ static void check_owned(check *c, const struct aipc_holding *record, uint64_t ta
     if (link == NULL)
         found(c, "D2 holding names no owned block", record, target, 0);
     else if (aipc_load_relaxed64(link) != aipc_offset(c->seg, record))
-        found(c, "D2 last word of an owned block was overwritten", link, aipc_load_relaxed64(link), aipc_offset(c->seg, record));
+        found(c, "D2 last word of an owned block was overwritten", link, aipc_load_relaxed64(link),
+              aipc_offset(c->seg, record));
 }
 
 static void check_holding(check *c, const struct aipc_holding *record, void *arg) {
@@ -193,7 +201,8 @@ static uint64_t scatter(uint64_t x) {
 static void count_holding(check *c, const struct aipc_holding *record, void *arg) {
     tally *t = arg;
     uint64_t target = aipc_load_relaxed64(&record->target), hash = scatter(target ^ c->seg->seed);
-    if (aipc_load_relaxed64(&record->kind) != AIPC_HOLD_PIN || target == 0 || (hash & (t->parts - 1)) != t->part) return;
+    if (aipc_load_relaxed64(&record->kind) != AIPC_HOLD_PIN || target == 0) return;
+    if ((hash & (t->parts - 1)) != t->part) return;
     uint64_t at = hash >> 32;
     for (uint32_t i = 0; i < BUCKETS; i++, at++) {
         uint64_t *there = &t->target[at % BUCKETS];
@@ -227,8 +236,9 @@ static void check_holdings(check *c) {
     for (uint32_t slot = 0; slot < slots_used(c->seg); slot++) {
         uint64_t *head = &c->seg->slots[slot].holdings;
         bool free = aipc_life_state(aipc_load_seq_cst64(&c->seg->slots[slot].life)) == AIPC_SLOT_FREE;
-        if (free && aipc_load_relaxed64(head) != 0) found(c, "D1 free slot has holdings", head, aipc_load_relaxed64(head), 0);
-        if (!walk_chain(c, slot, check_holding, NULL)) found(c, "D1 chain of holdings is broken", head, aipc_load_relaxed64(head), 0);
+        uint64_t first = aipc_load_relaxed64(head);
+        if (free && first != 0) found(c, "D1 free slot has holdings", head, first, 0);
+        if (!walk_chain(c, slot, check_holding, NULL)) found(c, "D1 chain of holdings is broken", head, first, 0);
     }
     check_pin_counts(c);
     /* Every object that holdings name was counted above: what is missing here has pins and no holdings. */
@@ -306,7 +316,7 @@ static bool is_linked_holding(aipc_seg *seg, uint64_t block) {
 /* Does looking the object up by its own name lead back to it?  Without the lock: the answer of a moment. */
 static bool is_in_table(aipc_ctx *ctx, const struct aipc_object *object, uint64_t block) {
     aipc_object_ref ref;
-    aipc_key key = {.name = object->name, .hash = object->hash, .size = object->name_size, .kind = object->kind};
+    aipc_key key = key_of(object);
     return aipc_names_lookup(ctx, &key, &ref) == AIPC_OK && ref.object == block;
 }
 
@@ -320,7 +330,7 @@ static bool has_its_place(check *c, uint64_t block, const struct aipc_object **l
         *live = object;
         if (state_of(object) == AIPC_OBJECT_DESTROYED) return pins_of(object) != 0; /* a zombie */
         if (state_of(object) != AIPC_OBJECT_LIVE) return false;
-        return object->kind == AIPC_ANONYMOUS || is_in_table(c->ctx, object, block);
+        return ref.kind == AIPC_ANONYMOUS || is_in_table(c->ctx, object, block);
     }
     return is_linked_holding(c->seg, block);
 }
@@ -333,7 +343,7 @@ static bool visit_block(void *arg, const aipc_block_info *block) {
         if (c->suspects < SUSPECTS) c->suspect[c->suspects++] = block->payload;
     } else if (object != NULL) {
         c->pins += pins_of(object);
-        c->anonymous += object->kind == AIPC_ANONYMOUS && state_of(object) == AIPC_OBJECT_LIVE;
+        c->anonymous += aipc_label_of(object).kind == AIPC_ANONYMOUS && state_of(object) == AIPC_OBJECT_LIVE;
     }
     return true;
 }

@@ -48,7 +48,7 @@ aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, u
 
 typedef struct aipc_heap_stats {
     uint64_t total_bytes;  /* from heap_begin to the sentinel */
-    uint64_t free_bytes;   /* sum of the usable bytes of all free blocks */
+    uint64_t free_bytes;   /* sum of the sizes of all free blocks, headers included */
     uint64_t largest_free; /* the largest request that would succeed now, in bytes */
     uint64_t used_blocks;
 } aipc_heap_stats;

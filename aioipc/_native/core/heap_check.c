@@ -49,7 +49,7 @@ static void walked_free(check *c, const block *b) {
     if ((b->flags & (AIPC_INTERNAL | AIPC_OWNED)) != 0)
         add(c, "H1 free block with a user's flags", b->offset, b->flags, AIPC_PREV_USED);
     c->free_blocks++;
-    c->free_bytes += b->size - AIPC_BLOCK_OVERHEAD;
+    c->free_bytes += b->size;
     c->fingerprint += mixed(b->offset);
     if (b->size - AIPC_BLOCK_OVERHEAD > c->report->largest_free)
         c->report->largest_free = b->size - AIPC_BLOCK_OVERHEAD;

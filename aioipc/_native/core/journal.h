@@ -54,9 +54,23 @@ static inline void aipc_tx_set(aipc_tx *tx, uint64_t *word, uint64_t value) {
         tx->overflowed = true;
         return;
     }
+#if defined(AIPC_BREAK_NO_LOG) /* broken on purpose: what tests/native/test_controls.py expects the sweeps to find */
+    aipc_store_release64(word, value);
+#elif defined(AIPC_BREAK_ORDER)
+    aipc_log_entry_write(tx, word, aipc_load_relaxed64(word));
+    aipc_store_release64(word, value);
+    aipc_store_release64(&tx->domain->head, ++tx->undo);
+#elif defined(AIPC_BREAK_PLAIN_STORES)
+    struct aipc_log_entry *entry = &tx->domain->entries[tx->undo + tx->redo];
+    entry->offset = aipc_offset(tx->seg, word);
+    entry->value = *word;
+    tx->domain->head = ++tx->undo;
+    *word = value;
+#else
     aipc_log_entry_write(tx, word, aipc_load_relaxed64(word));
     aipc_store_release64(&tx->domain->head, ++tx->undo);
     aipc_store_release64(word, value);
+#endif
 }
 
 /* The same for half a word; both halves must belong to the same domain. */

@@ -106,8 +106,9 @@ struct aipc_header {
 enum { AIPC_SLOT_FREE = 0, AIPC_SLOT_LIVE = 1 };
 
 struct aipc_bell {
-    uint32_t armed;      /* lock-free, seq_cst. 1: the owner is, or is about to be, asleep; who exchanges
-                            it to 0 must write to the FIFO.  A dead owner's stays 1: its ring fails. */
+    uint32_t armed;      /* lock-free, seq_cst.  Odd: the owner is, or is about to be, asleep.  The owner moves it
+                            to its next odd value; who has written to the FIFO moves the odd value it saw to the
+                            next even one.  Only grows, over all owners: a late ringer disarms nobody else. */
     uint32_t rung;       /* lock-free, seq_cst: RMW by each ringer after publishing; the owner compares */
     uint32_t ready_head; /* under waits: notified nodes of this bell, oldest first (index + 1) */
     uint32_t ready_tail; /* under waits */

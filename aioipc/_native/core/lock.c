@@ -95,23 +95,24 @@ static aipc_status first_waiter(aipc_seg *seg, struct aipc_lock *lock, uint32_t 
     return AIPC_OK;
 }
 
-/* Passes the lock, which is this process's, on: to the first waiter or to whoever is fastest. */
-static aipc_status pass_on(aipc_seg *seg, struct aipc_lock *lock, aipc_bell_target *target) {
-    uint64_t closed = aipc_load_seq_cst64(&lock->word) & AIPC_LOCK_CLOSED;
+/* Whom the word shall name next: the first waiter once it has waited long enough, else nobody. */
+static uint64_t heir(const struct aipc_node *first, uint32_t number) {
+    if (aipc_os_now() - aipc_load_relaxed64(&first->since) < AIPC_LOCK_GRANT_AFTER_NS) return 0;
+    return aipc_identity(aipc_load_relaxed32(&first->slot), aipc_load_relaxed32(&first->generation)) |
+           (uint64_t)number << 4;
+}
+
+/* Passes the lock, whose word is `word` and this process's, on: to the first waiter or to whoever is fastest.
+ * AIPC_NOT_OWNER: another thread released it in the same instant. */
+static aipc_status pass_on(aipc_seg *seg, struct aipc_lock *lock, uint64_t word, aipc_bell_target *target) {
+    uint64_t next = word & AIPC_LOCK_CLOSED;
     uint32_t number;
     struct aipc_node *first;
     aipc_status status = first_waiter(seg, lock, &number, &first);
-    if (first == NULL) {
-        (void)aipc_exchange_seq_cst64(&lock->word, closed); /* SYNC lock-word */
-        return status;
-    }
-    uint64_t word = AIPC_LOCK_WAITERS | closed;
-    bool waited = aipc_os_now() - aipc_load_relaxed64(&first->since) >= AIPC_LOCK_GRANT_AFTER_NS;
-    if (waited && closed == 0)
-        word |= aipc_identity(aipc_load_relaxed32(&first->slot), aipc_load_relaxed32(&first->generation)) |
-                (uint64_t)number << 4;
-    (void)aipc_exchange_seq_cst64(&lock->word, word); /* SYNC lock-word */
-    return notify(seg, number, target);
+    if (number != AIPC_NO_NODE) next |= AIPC_LOCK_WAITERS;
+    if (first != NULL && (word & AIPC_LOCK_CLOSED) == 0) next |= heir(first, number);
+    if (!aipc_cas_seq_cst64(&lock->word, word, next)) return AIPC_NOT_OWNER; /* SYNC lock-word */
+    return first == NULL ? status : notify(seg, number, target);
 }
 
 /* The lock is free or its owner gone: the first waiter must hear of it. */
@@ -190,7 +191,8 @@ static aipc_status cancel_locked(aipc_seg *seg, struct aipc_lock *lock, uint32_t
     bool granted = aipc_lock_owner(word) == seg->self && aipc_lock_granted(word) == node;
     aipc_status status = remove_node(seg, lock, node);
     if (status != AIPC_OK) return status;
-    return granted ? pass_on(seg, lock, target) : wake_first_if_free(seg, lock, target);
+    if (!granted) return wake_first_if_free(seg, lock, target);
+    return pass_on(seg, lock, aipc_load_seq_cst64(&lock->word), target);
 }
 
 aipc_status aipc_lock_cancel(aipc_ctx *ctx, struct aipc_lock *lock, uint32_t node) {
@@ -204,18 +206,34 @@ aipc_status aipc_lock_cancel(aipc_ctx *ctx, struct aipc_lock *lock, uint32_t nod
     return status;
 }
 
+static bool held_by_us(const aipc_seg *seg, uint64_t word) {
+    return aipc_lock_owner(word) == seg->self && aipc_lock_granted(word) == 0;
+}
+
+/* A release must not fail because the queue cannot be reached (a stopped process, a signal, damage): the lock
+ * becomes free, and every waiter is made to look, as after a death. */
+static aipc_status release_unqueued(aipc_seg *seg, struct aipc_lock *lock) {
+    uint64_t word;
+    do {
+        word = aipc_load_seq_cst64(&lock->word);
+        if (!held_by_us(seg, word)) return AIPC_NOT_OWNER;
+    } while (!aipc_cas_seq_cst64(&lock->word, word, word & (AIPC_LOCK_WAITERS | AIPC_LOCK_CLOSED)));
+    (void)aipc_fetch_add_seq_cst32(&seg->header->recoveries, 1);
+    aipc_bell_ring_all(seg);
+    return AIPC_OK;
+}
+
 aipc_status aipc_lock_release_slow(aipc_ctx *ctx, struct aipc_lock *lock) {
     aipc_seg *seg = ctx->seg;
     aipc_bell_target target = {.set = false};
-    uint64_t word = aipc_load_seq_cst64(&lock->word);
-    if (aipc_lock_owner(word) != seg->self || aipc_lock_granted(word) != 0) return AIPC_NOT_OWNER;
+    if (!held_by_us(seg, aipc_load_seq_cst64(&lock->word))) return AIPC_NOT_OWNER;
     aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
-    if (status != AIPC_OK) return status;
-    word = aipc_load_seq_cst64(&lock->word);
-    if (aipc_lock_owner(word) == seg->self && aipc_lock_granted(word) == 0)
-        status = pass_on(seg, lock, &target);
-    else
-        status = AIPC_NOT_OWNER;
+    if (status != AIPC_OK) {
+        aipc_status released = release_unqueued(seg, lock);
+        return released == AIPC_OK && status == AIPC_INTERRUPTED ? status : released;
+    }
+    uint64_t word = aipc_load_seq_cst64(&lock->word);
+    status = held_by_us(seg, word) ? pass_on(seg, lock, word, &target) : AIPC_NOT_OWNER;
     aipc_domain_unlock(ctx, &seg->waits->domain);
     aipc_bell_ring(seg, &target);
     return status;

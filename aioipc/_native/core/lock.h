@@ -63,7 +63,8 @@ aipc_status aipc_lock_look(aipc_ctx *ctx, struct aipc_lock *lock, uint32_t node)
 /* Gives up waiting; a wake-up or the lock itself, if it came in the same instant, goes to the next. */
 aipc_status aipc_lock_cancel(aipc_ctx *ctx, struct aipc_lock *lock, uint32_t node);
 
-/* AIPC_NOT_OWNER when this process does not hold it. */
+/* AIPC_NOT_OWNER when this process does not hold it; it is released in every other case, also when AIPC_INTERRUPTED
+ * or AIPC_CORRUPT tells what happened on the way. */
 aipc_status aipc_lock_release_slow(aipc_ctx *ctx, struct aipc_lock *lock);
 static inline bool aipc_lock_release_fast(aipc_seg *seg, struct aipc_lock *lock) {
     return seg->self != 0 && aipc_cas_seq_cst64(&lock->word, seg->self, 0); /* SYNC lock-word */

@@ -1,7 +1,5 @@
 #include "names.h"
 
-#include <string.h>
-
 #include "siphash.h"
 
 enum {
@@ -31,23 +29,30 @@ struct aipc_object *aipc_object_read(aipc_seg *seg, uint64_t offset, aipc_object
     if (usable < sizeof(struct aipc_object)) return NULL;
 
     struct aipc_object *object = (void *)(seg->base + offset);
-    uint32_t name_size = object->name_size;
-    uint64_t header = aipc_object_header_size(name_size);
-    uint8_t kind = object->kind;
-    *ref = (aipc_object_ref){.object = offset, .payload = offset + header, .kind = kind,
+    aipc_label label = aipc_label_of(object);
+    uint64_t header = aipc_object_header_size(label.name_size);
+    *ref = (aipc_object_ref){.object = offset, .payload = offset + header, .kind = label.kind,
                              .size = aipc_load_relaxed64(&object->size),
                              .type = aipc_load_relaxed64(&object->type),
                              .serial = aipc_load_relaxed64(&object->serial),
+                             .hash = aipc_load_relaxed64(&object->hash),
                              .count = aipc_load_relaxed32(&object->count)};
-    if (kind < AIPC_NAMED || kind > AIPC_ANONYMOUS || name_size > AIPC_NAME_MAX) return NULL;
+    if (label.kind < AIPC_NAMED || label.kind > AIPC_ANONYMOUS || label.name_size > AIPC_NAME_MAX) return NULL;
     if (header > usable || ref->size > usable - header) return NULL;
     return object;
 }
 
 bool aipc_object_hash_right(aipc_seg *seg, const struct aipc_object *object) {
-    uint64_t hash = object->kind == AIPC_ANONYMOUS
-                        ? aipc_anonymous_hash(seg, aipc_load_relaxed64(&object->serial))
-                        : aipc_key_of(seg, object->kind, object->name, object->name_size).hash;
+    aipc_label label = aipc_label_of(object);
+    uint64_t name[(AIPC_NAME_MAX + 7) / 8], hash;
+    if (label.kind == AIPC_ANONYMOUS) {
+        hash = aipc_anonymous_hash(seg, aipc_load_relaxed64(&object->serial));
+    } else {
+        const uint64_t *words = (const uint64_t *)(const void *)object->name;
+        uint32_t size = label.name_size & AIPC_NAME_MAX; /* aipc_object_read saw it within that */
+        for (size_t i = 0; i * 8 < size; i++) name[i] = aipc_load_relaxed64(&words[i]);
+        hash = aipc_key_of(seg, label.kind, (const char *)name, size).hash;
+    }
     return aipc_load_relaxed64(&object->hash) == hash;
 }
 
@@ -55,8 +60,10 @@ bool aipc_object_hash_right(aipc_seg *seg, const struct aipc_object *object) {
 static aipc_status compare(aipc_seg *seg, uint64_t offset, const aipc_key *key, bool *same) {
     const struct aipc_object *object = aipc_at(seg, offset, sizeof *object);
     if (object == NULL) return aipc_corrupt(seg, "C1 slot leads outside the segment", seg->catalog, offset, 0);
-    *same = aipc_load_relaxed64(&object->hash) == key->hash && object->name_size == key->size && object->kind == key->kind &&
-            aipc_at(seg, offset, sizeof *object + ((uint64_t)key->size + 7) / 8 * 8) != NULL &&
+    aipc_label label = aipc_label_of(object);
+    uint64_t reach = sizeof *object + ((uint64_t)key->size + 7) / 8 * 8;
+    *same = aipc_load_relaxed64(&object->hash) == key->hash && label.name_size == key->size &&
+            label.kind == key->kind && aipc_at(seg, offset, reach) != NULL &&
             memcmp(object->name, key->name, key->size) == 0;
     return AIPC_OK;
 }
@@ -103,7 +110,7 @@ typedef struct lookup {
 static aipc_status look_closer(lookup *l, const uint64_t *slot, uint64_t word, aipc_object_ref *ref, bool *swapped) {
     aipc_seg *seg = l->ctx->seg;
     uint64_t offset = word & AIPC_SLOT_OFFSET;
-    if (offset < seg->mapped) __builtin_prefetch(seg->base + offset); /* while the exchange drains the stores */
+    aipc_object_fetch(seg, offset); /* while the exchange drains the stores */
 
     (void)aipc_exchange_seq_cst64(&l->ctx->shared->hazard[1], offset); /* SYNC hazard */
     if (aipc_load_seq_cst64(slot) != word) return AIPC_AGAIN;
@@ -186,36 +193,32 @@ aipc_status aipc_names_locate(aipc_seg *seg, const aipc_names *names, const aipc
     return AIPC_OK;
 }
 
-aipc_status aipc_names_slot_of(aipc_seg *seg, const aipc_names *names, uint64_t hash, uint64_t object,
-                               uint64_t *index) {
+uint64_t *aipc_names_slot_of(const aipc_names *names, uint64_t hash, uint64_t object) {
     uint64_t mask = names->capacity - 1;
     uint64_t at = hash & mask;
     for (uint64_t steps = 0; steps <= mask; steps++, at = (at + 1) & mask) {
         uint64_t word = aipc_load_relaxed64(&names->table->slots[at]);
-        if (word == aipc_slot_word(hash, object)) {
-            *index = at;
-            return AIPC_OK;
-        }
+        if (word == aipc_slot_word(hash, object)) return &names->table->slots[at];
         if (word == 0) break;
     }
-    return aipc_corrupt(seg, "C2 live object is not in the table of names", seg->base + object, hash, 0);
+    return NULL;
 }
 
 /* ---- growing ----------------------------------------------------------------------------------- */
 
 static void fetch_ahead(const aipc_seg *seg, const aipc_names *old, uint64_t at) {
     if (at >= old->capacity) return;
-    uint64_t offset = aipc_load_relaxed64(&old->table->slots[at]) & AIPC_SLOT_OFFSET;
-    if (offset < seg->mapped) __builtin_prefetch(seg->base + offset);
+    aipc_object_fetch(seg, aipc_load_relaxed64(&old->table->slots[at]) & AIPC_SLOT_OFFSET);
 }
 
 static aipc_status move_name(aipc_seg *seg, uint64_t word, const aipc_names *fresh) {
     uint64_t offset = word & AIPC_SLOT_OFFSET;
     const struct aipc_object *object = aipc_at(seg, offset, sizeof *object);
-    if (object == NULL || !aipc_slot_may_be(word, object->hash))
+    uint64_t hash = object == NULL ? 0 : aipc_load_relaxed64(&object->hash);
+    if (object == NULL || !aipc_slot_may_be(word, hash))
         return aipc_corrupt(seg, "C1 slot leads to no object", seg->catalog, word, 0);
     uint64_t mask = fresh->capacity - 1;
-    uint64_t at = object->hash & mask;
+    uint64_t at = hash & mask;
     while (aipc_load_relaxed64(&fresh->table->slots[at]) != 0) at = (at + 1) & mask; /* ends: half are 0 */
     aipc_store_relaxed64(&fresh->table->slots[at], word);
     return AIPC_OK;

@@ -6,6 +6,8 @@
 #ifndef AIPC_NAMES_H
 #define AIPC_NAMES_H
 
+#include <string.h>
+
 #include "catalog.h"
 
 #define AIPC_TOMBSTONE UINT64_C(1)
@@ -48,10 +50,40 @@ static inline uint64_t aipc_object_header_size(uint32_t name_size) {
     return sizeof(struct aipc_object) + ((name_size + 15u) & ~UINT64_C(15));
 }
 
+/* The half word of an object that says what its name is.  Read and written as one: a stale handle may lead to a
+ * block that is just being filled. */
+typedef struct aipc_label {
+    uint16_t name_size;
+    uint8_t kind, reserved;
+} aipc_label;
+_Static_assert(sizeof(aipc_label) == 4 && offsetof(struct aipc_object, name_size) % 4 == 0 &&
+                   offsetof(struct aipc_object, kind) == offsetof(struct aipc_object, name_size) + 2,
+               "label");
+
+static inline aipc_label aipc_label_of(const struct aipc_object *object) {
+    uint32_t word = aipc_load_relaxed32((const uint32_t *)(const void *)&object->name_size);
+    aipc_label label;
+    memcpy(&label, &word, sizeof label);
+    return label;
+}
+static inline void aipc_label_set(struct aipc_object *object, aipc_label label) {
+    uint32_t word;
+    memcpy(&word, &label, sizeof word);
+    aipc_store_relaxed32((uint32_t *)(void *)&object->name_size, word);
+}
+
+/* Starts loading an object, whatever `offset` is: its block's header and fields, its name. */
+static inline void aipc_object_fetch(const aipc_seg *seg, uint64_t offset) {
+    if (offset - AIPC_BLOCK_OVERHEAD >= seg->mapped) return;
+    __builtin_prefetch(seg->base + offset - AIPC_BLOCK_OVERHEAD);
+    __builtin_prefetch(seg->base + offset + offsetof(struct aipc_object, name));
+}
+
 /* Reads an object's fields into *ref when the block at `offset` can be an object: INTERNAL, large enough for
  * the name and payload it claims, of a known kind.  NULL otherwise. */
 struct aipc_object *aipc_object_read(aipc_seg *seg, uint64_t offset, aipc_object_ref *ref);
-/* Is the hash that of kind and name?  What tells an object from other bytes with certainty. */
+/* Is the hash that of kind and name?  What tells an object from other bytes with certainty.
+ * pre: aipc_object_read. */
 bool aipc_object_hash_right(aipc_seg *seg, const struct aipc_object *object);
 uint64_t aipc_anonymous_hash(const aipc_seg *seg, uint64_t serial);
 
@@ -64,8 +96,8 @@ aipc_status aipc_names_lookup(aipc_ctx *ctx, const aipc_key *key, aipc_object_re
 
 /* Under the catalog's lock. */
 aipc_status aipc_names_locate(aipc_seg *seg, const aipc_names *names, const aipc_key *key, aipc_place *place);
-aipc_status aipc_names_slot_of(aipc_seg *seg, const aipc_names *names, uint64_t hash, uint64_t object,
-                               uint64_t *index);
+/* The slot with exactly this object, NULL when there is none. */
+uint64_t *aipc_names_slot_of(const aipc_names *names, uint64_t hash, uint64_t object);
 /* Moves all names into the fresh (zeroed, private) table `fresh` that stands in `*orphan`, and retires
  * the old one. */
 aipc_status aipc_names_rebuild(aipc_ctx *ctx, const aipc_names *old, uint64_t fresh, uint64_t *orphan);

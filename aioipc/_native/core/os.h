@@ -50,8 +50,10 @@ void aipc_os_futex_wake(const uint32_t *word, int count);
 
 /* Bells. */
 aipc_status aipc_os_make_directory(const char *path, uint32_t mode, int *out_fd, int *error);
+aipc_status aipc_os_open_directory(const char *path, int *out_fd, int *error);
 aipc_status aipc_os_remove_directory(const char *path, int *error);
-aipc_status aipc_os_make_fifo(int dir, const char *name, int *out_fd, int *error); /* O_RDWR */
+/* O_RDWR; writable by whom the directory is writable. */
+aipc_status aipc_os_make_fifo(int dir, const char *name, int *out_fd, int *error);
 aipc_status aipc_os_open_fifo(int dir, const char *name, int *out_fd, int *error); /* O_WRONLY */
 void aipc_os_unlink_at(int dir, const char *name);
 void aipc_os_unlink(const char *path);
@@ -59,9 +61,12 @@ void aipc_os_unlink(const char *path);
 aipc_status aipc_os_ring(int fd, int *error);
 void aipc_os_drain(int fd);
 
-/* Watching.  Each registered descriptor reports only its hang-up, with `data`. */
+/* Watching.  Each registered descriptor reports its hang-up, a `readable` one also that it can be read, with `data`. */
 aipc_status aipc_os_epoll_create(int *out, int *error);
-aipc_status aipc_os_epoll_add(int epoll, int fd, uint64_t data, int *error);
+aipc_status aipc_os_epoll_add(int epoll, int fd, bool readable, uint64_t data, int *error);
+void aipc_os_epoll_remove(int epoll, int fd);
+aipc_status aipc_os_timer_create(int *out, int *error);
+void aipc_os_timer_set(int timer, uint64_t after_ns); /* once; readable then, until drained */
 /* Up to `capacity` hang-ups, without waiting; returns how many. */
 int aipc_os_epoll_collect(int epoll, uint64_t *data, int capacity);
 /* Waits for either descriptor to become readable (-1: none), at most timeout_ns (UINT64_MAX: for ever).
@@ -79,6 +84,9 @@ uint64_t aipc_os_start_time(void);
 uint64_t aipc_os_pid_namespace(void);
 void aipc_os_boot_id(uint64_t id[2]);
 aipc_status aipc_os_random(void *buffer, size_t size, int *error);
+/* Between the two no thread of this process can fork.  Held for microseconds. */
+void aipc_os_fork_block(void);
+void aipc_os_fork_allow(void);
 /* Calls `child` in every forked child; once per process. */
 aipc_status aipc_os_at_fork(void (*child)(void));
 

@@ -18,6 +18,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,7 +70,7 @@ aipc_status aipc_os_reopen(int fd, const char *path, uint64_t device, uint64_t i
     char link[32];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     POINT();
-    int again = fd >= 0 ? open(link, O_RDWR | O_CLOEXEC) : -1;
+    int again = fd >= 0 && same_file(fd, device, inode) ? open(link, O_RDWR | O_CLOEXEC) : -1;
     if (again >= 0 && !same_file(again, device, inode)) { /* the number was closed behind us and reused */
         close(again);
         again = -1;
@@ -195,20 +196,25 @@ void aipc_os_futex_wake(const uint32_t *word, int count) {
 
 /* ---- bells ------------------------------------------------------------------------------------- */
 
+aipc_status aipc_os_open_directory(const char *path, int *out_fd, int *error) {
+    POINT();
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return failed(error);
+    *out_fd = fd;
+    return AIPC_OK;
+}
+
 aipc_status aipc_os_make_directory(const char *path, uint32_t mode, int *out_fd, int *error) {
     POINT();
     bool made = mkdir(path, 0700) == 0;
     if (!made && errno != EEXIST) return failed(error);
-    POINT();
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) return failed(error);
-    if (made && fchmod(fd, mode) != 0) { /* exact, whatever the umask */
-        aipc_status status = failed(error);
-        close(fd);
-        return status;
+    aipc_status status = aipc_os_open_directory(path, out_fd, error);
+    if (status == AIPC_OK && made && fchmod(*out_fd, mode) != 0) { /* exact, whatever the umask */
+        status = failed(error);
+        close(*out_fd);
+        *out_fd = -1;
     }
-    *out_fd = fd;
-    return AIPC_OK;
+    return status;
 }
 
 aipc_status aipc_os_remove_directory(const char *path, int *error) {
@@ -232,6 +238,9 @@ aipc_status aipc_os_make_fifo(int dir, const char *name, int *out_fd, int *error
     int fd = openat(dir, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return failed(error);
     (void)fcntl(fd, F_SETPIPE_SZ, 4096); /* the kernel limits pipe pages per user */
+    struct stat st;
+    POINT();
+    if (fstat(dir, &st) == 0 && (st.st_mode & 0022) != 0) (void)fchmod(fd, 0600 | (st.st_mode & 0022));
     *out_fd = fd;
     return AIPC_OK;
 }
@@ -281,7 +290,7 @@ aipc_status aipc_os_ring(int fd, int *error) {
     POINT();
     if (!aipc_load_relaxed32(&no_signal_flag_missing)) {
         written = pwritev2(fd, &vector, 1, -1, RWF_NOSIGNAL);
-        if (written < 0 && (errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS))
+        if (written < 0 && errno != EAGAIN && errno != EPIPE && errno != EBADF) /* EPERM: a seccomp filter */
             aipc_store_relaxed32(&no_signal_flag_missing, 1);
     }
     if (written < 0 && aipc_load_relaxed32(&no_signal_flag_missing)) written = write_without_signal(fd, &byte);
@@ -303,10 +312,28 @@ aipc_status aipc_os_epoll_create(int *out, int *error) {
     return *out >= 0 ? AIPC_OK : failed(error);
 }
 
-aipc_status aipc_os_epoll_add(int epoll, int fd, uint64_t data, int *error) {
-    struct epoll_event event = {.events = 0, .data.u64 = data}; /* EPOLLERR and EPOLLHUP always report */
+aipc_status aipc_os_epoll_add(int epoll, int fd, bool readable, uint64_t data, int *error) {
+    /* EPOLLERR and EPOLLHUP always report */
+    struct epoll_event event = {.events = readable ? EPOLLIN : 0, .data.u64 = data};
     POINT();
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? AIPC_OK : failed(error);
+}
+
+void aipc_os_epoll_remove(int epoll, int fd) {
+    POINT();
+    epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+aipc_status aipc_os_timer_create(int *out, int *error) {
+    POINT();
+    *out = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return *out >= 0 ? AIPC_OK : failed(error);
+}
+
+void aipc_os_timer_set(int timer, uint64_t after_ns) {
+    struct itimerspec once = {.it_value = {(time_t)(after_ns / 1000000000), (long)(after_ns % 1000000000)}};
+    POINT();
+    timerfd_settime(timer, 0, &once, NULL);
 }
 
 int aipc_os_epoll_collect(int epoll, uint64_t *data, int capacity) {
@@ -393,6 +420,20 @@ aipc_status aipc_os_random(void *buffer, size_t size, int *error) {
     POINT();
     return getrandom(buffer, size, 0) == (ssize_t)size ? AIPC_OK : failed(error);
 }
+
+static pthread_mutex_t fork_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void install_fork_mutex(void) {
+    (void)pthread_atfork(aipc_os_fork_block, aipc_os_fork_allow, aipc_os_fork_allow);
+}
+
+void aipc_os_fork_block(void) {
+    static pthread_once_t installed = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&installed, install_fork_mutex);
+    pthread_mutex_lock(&fork_mutex);
+}
+
+void aipc_os_fork_allow(void) { pthread_mutex_unlock(&fork_mutex); }
 
 aipc_status aipc_os_at_fork(void (*child)(void)) {
     return pthread_atfork(NULL, NULL, child) == 0 ? AIPC_OK : AIPC_SYSTEM;

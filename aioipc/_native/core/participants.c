@@ -1,23 +1,9 @@
 #include "participants.h"
 
+#include "bells.h"
 #include "os.h"
 
 /* ---- liveness ---------------------------------------------------------------------------------- */
-
-/* The object's descriptor; opened again when somebody closed it behind our back. */
-static aipc_status object_fd(aipc_seg *seg, int *fd) {
-    aipc_file_info info;
-    int error;
-    if (aipc_os_stat_fd(seg->fd, &info, &error) != AIPC_OK || info.device != seg->device ||
-        info.inode != seg->inode) {
-        int again;
-        aipc_status status = aipc_os_reopen(-1, seg->path, seg->device, seg->inode, &again, &seg->error);
-        if (status != AIPC_OK) return status;
-        seg->fd = again;
-    }
-    *fd = seg->fd;
-    return AIPC_OK;
-}
 
 aipc_status aipc_participant_test(aipc_seg *seg, uint32_t slot, uint32_t *generation) {
     uint64_t life = aipc_load_seq_cst64(&seg->slots[slot].life);
@@ -28,10 +14,9 @@ aipc_status aipc_participant_test(aipc_seg *seg, uint32_t slot, uint32_t *genera
     }
     if (slot == seg->slot && *generation == seg->generation && seg->self != 0) return AIPC_OK;
 
-    int fd = -1;
-    aipc_status status = object_fd(seg, &fd);
+    aipc_status status = aipc_seg_verify_descriptors(seg);
     if (status == AIPC_OK)
-        status = aipc_os_test_bytes(fd, AIPC_LIVENESS_BASE + slot, 1, &seg->error);
+        status = aipc_os_test_bytes(seg->fd, AIPC_LIVENESS_BASE + slot, 1, &seg->error);
     if (status == AIPC_AGAIN) return AIPC_OK; /* locked: alive, or being recovered */
     if (status != AIPC_OK) return status;
     /* A free byte proves death only for the generation that is still there. */
@@ -89,7 +74,7 @@ aipc_status aipc_participant_claim(aipc_seg *seg, int fd, aipc_status (*prepare)
     for (int dead = 0; dead < 2; dead++) /* slots that are free first, then those of the dead */
         for (uint32_t slot = 0; slot < seg->participants; slot++) {
             uint64_t life = aipc_load_acquire64(&seg->slots[slot].life);
-            if ((aipc_life_state(life) != AIPC_SLOT_FREE) != dead) continue;
+            if (!dead && aipc_life_state(life) != AIPC_SLOT_FREE) continue;
             aipc_status status = aipc_slot_lock(seg, fd, slot);
             if (status == AIPC_AGAIN) continue;
             if (status == AIPC_OK) status = take_slot(seg, slot, prepare);
@@ -159,20 +144,6 @@ void aipc_ctx_leave(aipc_ctx *ctx) {
 static aipc_seg *registry;
 static uint32_t registry_lock;
 
-static void forget_descriptors(aipc_seg *seg) {
-    /* A bell's read end kept open here would hide its owner's death and steal its wake-ups. */
-    for (int i = 0; i < AIPC_BELLS; i++)
-        if (seg->bell_fd[i] >= 0) aipc_os_close(seg->bell_fd[i]);
-    for (int i = 0; i < AIPC_RING_FDS; i++)
-        if (seg->ring_fds[i].fd >= 0) aipc_os_close(seg->ring_fds[i].fd);
-    if (seg->watch_epoll >= 0) {
-        for (uint32_t i = 0; i < seg->participants; i++)
-            if (seg->watch_fd[i] >= 0) aipc_os_close(seg->watch_fd[i]);
-        aipc_os_close(seg->watch_epoll);
-    }
-    aipc_seg_reset_descriptors(seg);
-}
-
 static void in_forked_child(void) {
     registry_lock = 0;
     thread_id = 0;
@@ -181,7 +152,8 @@ static void in_forked_child(void) {
         seg->forked = 1;
         seg->lock = 0;
         seg->liveness_page = NULL; /* not inherited: MADV_DONTFORK */
-        forget_descriptors(seg);
+        /* A bell's read end kept open here would hide its owner's death and steal its wake-ups. */
+        aipc_bells_close(seg);
     }
 }
 
@@ -192,6 +164,7 @@ static void lock_registry(void) {
 void aipc_registry_add(aipc_seg *seg) {
     static uint32_t installed;
     if (aipc_exchange_seq_cst32(&installed, 1) == 0) (void)aipc_os_at_fork(in_forked_child);
+    aipc_registry_remove(seg); /* a forked child that attaches again stands there already */
     lock_registry();
     seg->next = registry;
     registry = seg;

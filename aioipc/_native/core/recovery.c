@@ -1,6 +1,7 @@
 #include "recovery.h"
 
 #include "os.h"
+#include "retire.h"
 
 static aipc_status release_domain(aipc_seg *seg, struct aipc_context *context, uint32_t word) {
     uint64_t offset = aipc_load_relaxed64(&context->domain);
@@ -43,19 +44,64 @@ static aipc_status free_orphans(aipc_ctx *ctx, struct aipc_context *context) {
     return AIPC_OK;
 }
 
-static aipc_status give_back_holdings(aipc_ctx *ctx, uint32_t slot_index) {
+/* Unlinks a block's record; both become orphans of ours.  pre: the catalog's lock. */
+static aipc_status unlink_block(aipc_ctx *ctx, uint32_t slot, uint64_t record, uint64_t block, uint32_t *words) {
+    const uint64_t gone[] = {record, block};
+    aipc_tx tx = aipc_tx_begin(ctx->seg, &ctx->seg->catalog->domain);
+    aipc_status status = aipc_holding_unlink(&tx, slot, record);
+    uint32_t taken = 0;
+    for (int i = 0; i < 2 && status == AIPC_OK; i++) {
+        uint64_t *word = aipc_orphan_word(ctx);
+        if (word == NULL) {
+            status = AIPC_AGAIN;
+        } else {
+            aipc_tx_set(&tx, word, gone[i]);
+            taken |= aipc_orphan_bit(ctx, word);
+        }
+    }
+    if (status != AIPC_OK) {
+        aipc_tx_abort(&tx);
+        return status;
+    }
+    aipc_tx_commit(&tx);
+    *words = taken;
+    return AIPC_OK;
+}
+
+/* The first record of the chain: a block's is unlinked, a pin's is named in *pin.  Looked at and unlinked in one
+ * hold of the lock: another process may free the block, and use the record's memory for a record of its own, at any
+ * time.  A dead one's pins are touched by its recoverer only.  *left: there was one.  pre: the catalog's lock. */
+static aipc_status take_first(aipc_ctx *ctx, uint32_t slot, uint64_t *pin, uint32_t *words, bool *left) {
     aipc_seg *seg = ctx->seg;
-    struct aipc_slot *slot = &seg->slots[slot_index];
-    for (;;) { /* each turn takes one record off the chain */
-        uint64_t record = aipc_load_relaxed64(&slot->holdings);
-        if (record == 0) return AIPC_OK;
-        const struct aipc_holding *holding = aipc_at(seg, record, sizeof *holding);
-        if (holding == NULL) return aipc_corrupt(seg, "D1 holding", &slot->holdings, record, 0);
-        aipc_status status = aipc_load_relaxed64(&holding->kind) == AIPC_HOLD_BLOCK
-                                 ? aipc_owned_release(ctx, slot_index, record)
-                                 : aipc_unpin(ctx, slot_index, record);
+    uint64_t *head = &seg->slots[slot].holdings, record = aipc_load_relaxed64(head), size;
+    uint32_t flags;
+    *left = record != 0;
+    if (record == 0) return AIPC_OK;
+    const struct aipc_holding *holding = aipc_at(seg, record, sizeof *holding);
+    if (holding == NULL) return aipc_corrupt(seg, "D1 holding", head, record, 0);
+    uint64_t target = aipc_load_relaxed64(&holding->target);
+    if (aipc_load_relaxed64(&holding->kind) != AIPC_HOLD_BLOCK) {
+        *pin = record;
+        return AIPC_OK;
+    }
+    if (aipc_heap_size_of(seg, target, &size, &flags) != AIPC_OK || (flags & AIPC_OWNED) == 0)
+        return aipc_corrupt(seg, "D2 holding names no owned block", holding, target, 0);
+    return unlink_block(ctx, slot, record, target, words);
+}
+
+static aipc_status give_back_holdings(aipc_ctx *ctx, uint32_t slot) {
+    struct aipc_domain *domain = &ctx->seg->catalog->domain;
+    for (bool left = true; left;) { /* each turn takes one record off the chain */
+        uint64_t pin = 0;
+        uint32_t words = 0;
+        aipc_status status = aipc_domain_lock(ctx, domain);
+        if (status != AIPC_OK) return status;
+        status = take_first(ctx, slot, &pin, &words, &left);
+        aipc_domain_unlock(ctx, domain);
+        if (status == AIPC_OK) status = pin != 0 ? aipc_unpin(ctx, slot, pin) : aipc_orphans_free(ctx, words);
         if (status != AIPC_OK) return status;
     }
+    return AIPC_OK;
 }
 
 /* An earlier recoverer may have died inside a transaction on this participant's words: they are only to be
@@ -74,13 +120,14 @@ static aipc_status flush_transactions(aipc_ctx *ctx) {
 aipc_status aipc_recover_settle(aipc_ctx *ctx, uint32_t slot_index) {
     aipc_seg *seg = ctx->seg;
     aipc_status status = flush_transactions(ctx);
+    /* Waiting first: its pins keep the objects alive whose queues its nodes stand in. */
+    if (status == AIPC_OK) status = aipc_waits_release(ctx, slot_index);
     if (status != AIPC_OK) return status;
     for (uint32_t i = 0; i < aipc_contexts_used(&seg->slots[slot_index]); i++) {
         status = free_orphans(ctx, aipc_context_of(seg, slot_index, i));
         if (status != AIPC_OK) return status;
     }
     status = give_back_holdings(ctx, slot_index);
-    if (status == AIPC_OK) status = aipc_waits_release(ctx, slot_index);
     if (status == AIPC_OK) status = aipc_catalog_collect(ctx); /* what only its hazards kept */
     return status;
 }
@@ -103,8 +150,13 @@ aipc_status aipc_recover(aipc_ctx *ctx, uint32_t slot, uint32_t generation) {
     aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &fd, &seg->error);
     if (status != AIPC_OK) return status;
     status = aipc_slot_lock(seg, fd, slot);
-    if (status == AIPC_OK) status = recover_locked(ctx, slot, generation);
-    aipc_os_close(fd); /* drops the lock */
+    if (status == AIPC_OK) {
+        int ignored;
+        status = recover_locked(ctx, slot, generation);
+        /* Closing alone would leave it locked by a child that another thread has forked meanwhile. */
+        (void)aipc_os_unlock_byte(fd, AIPC_LIVENESS_BASE + slot, &ignored);
+    }
+    aipc_os_close(fd);
     return status;
 }
 

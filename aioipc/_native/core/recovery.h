@@ -2,7 +2,7 @@
  *
  *   begin    each domain one of its contexts was in: roll its log back (or forward), release the lock;
  *            clear its hazards, remove its FIFOs.  Needs no lock and no identity.
- *   settle   free its orphans, give back its holdings, remove its wait nodes.  Each step is one transaction
+ *   settle   remove its wait nodes, free its orphans, give back its holdings.  Each step is one transaction
  *            of the recoverer's own, so a recoverer that dies is itself recovered, and the next one
  *            goes on where it stopped.
  *   end      next generation, slot free; tell the waiters.

@@ -4,7 +4,7 @@
 
 #include "os.h"
 
-enum { GATE_RETRY_NS = 1000000, LARGEST_SHIFT = 47 };
+enum { RETRY_NS = 1000000, LARGEST_SHIFT = 47 };
 
 /* ---- geometry ---------------------------------------------------------------------------------- */
 
@@ -94,15 +94,28 @@ static aipc_status default_idle(aipc_seg *seg, const uint32_t *word, uint32_t se
 }
 
 static aipc_status open_bell_directory(aipc_seg *seg, uint32_t mode) {
-    aipc_bell_directory(seg->header->uuid, seg->bell_path);
+    if (seg->bell_dir >= 0) return AIPC_OK;
     /* Who may write the segment may find its bells: x where the segment has r or w. */
     uint32_t directory_mode = mode | (mode & 0444) >> 2;
-    return aipc_os_make_directory(seg->bell_path, directory_mode, &seg->bell_dir, &seg->error);
+    aipc_status status = aipc_os_make_directory(seg->bell_path, directory_mode, &seg->bell_dir, &seg->error);
+    aipc_file_info info;
+    if (status == AIPC_OK) status = aipc_os_stat_fd(seg->bell_dir, &info, &seg->error);
+    if (status == AIPC_OK) seg->bell_dir_inode = info.inode;
+    return status;
+}
+
+static aipc_status path_is(const char *path, uint64_t device, uint64_t inode, int *error) {
+    aipc_file_info info;
+    if (path[0] == '\0') return AIPC_OK;
+    aipc_status status = aipc_os_stat_path(path, &info, error);
+    if (status == AIPC_OK && (info.device != device || info.inode != inode)) return AIPC_NOT_FOUND;
+    return status;
 }
 
 /* ---- attaching --------------------------------------------------------------------------------- */
 
 static aipc_status prepare_slot(aipc_seg *seg, bool dirty) {
+    seg->inherited = dirty;
     if (dirty) {
         aipc_status status = aipc_recover_begin(seg, seg->slot);
         if (status != AIPC_OK) return status;
@@ -119,26 +132,53 @@ static aipc_status settle_in(aipc_seg *seg) {
     if (status == AIPC_OK) status = aipc_recover_all(ctx, &recovered);
     aipc_ctx_leave(ctx);
     if (status != AIPC_OK) return status;
+    if (seg->inherited) (void)aipc_fetch_add_seq_cst32(&seg->header->recoveries, 1);
     (void)aipc_fetch_add_seq_cst32(&seg->header->roster, 1); /* SYNC roster */
     aipc_bell_ring_all(seg);
     return AIPC_OK;
 }
 
-/* Joins through `lock_fd`, which becomes the liveness lock and is consumed. */
-static aipc_status join(aipc_seg *seg, int lock_fd) {
-    if (seg->idle == NULL) seg->idle = default_idle;
+/* A slot may be on its way from a dead owner to free just now: a recoverer holds its lock. */
+static aipc_status claim_patiently(aipc_seg *seg, int lock_fd) {
     aipc_status status = aipc_participant_claim(seg, lock_fd, prepare_slot);
-    if (status != AIPC_OK) {
-        aipc_os_close(lock_fd);
-        return status;
+    for (int tries = 0; status == AIPC_NO_SLOT && tries < 20; tries++) {
+        uint32_t never = 0;
+        aipc_os_futex_wait(&never, 0, RETRY_NS);
+        status = aipc_participant_claim(seg, lock_fd, prepare_slot);
     }
-    status = aipc_os_pin_description(lock_fd, &seg->liveness_page, &seg->error);
-    if (status != AIPC_OK) aipc_os_close(lock_fd);
+    return status;
+}
+
+/* pre: no fork can come between. */
+static aipc_status take_part(aipc_seg *seg) {
+    int lock_fd;
+    aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &lock_fd, &seg->error);
+    if (status != AIPC_OK) return status;
+    status = claim_patiently(seg, lock_fd);
+    if (status == AIPC_OK) {
+        status = aipc_os_pin_description(lock_fd, &seg->liveness_page, &seg->error);
+        if (status == AIPC_OK) {
+            aipc_registry_add(seg);
+            return AIPC_OK;
+        }
+        aipc_bells_detach(seg);
+        seg->self = 0;
+    }
+    aipc_os_close(lock_fd);
+    return status;
+}
+
+/* A child forked meanwhile would keep our liveness lock, and with it us, alive. */
+static aipc_status join(aipc_seg *seg) {
+    if (seg->idle == NULL) seg->idle = default_idle;
+    aipc_os_fork_block();
+    aipc_status status = take_part(seg);
+    aipc_os_fork_allow();
     return status;
 }
 
 static aipc_status lock_gate(aipc_seg *seg, int fd) {
-    for (uint64_t waited = 0;; waited += GATE_RETRY_NS) {
+    for (uint64_t waited = 0;; waited += RETRY_NS) {
         aipc_status status = aipc_os_lock_byte(fd, AIPC_GATE_BYTE, &seg->error);
         if (status != AIPC_AGAIN) return status;
         if (waited > seg->stall_ns) {
@@ -146,8 +186,23 @@ static aipc_status lock_gate(aipc_seg *seg, int fd) {
             return AIPC_STALLED;
         }
         uint32_t never = 0;
-        aipc_os_futex_wait(&never, 0, GATE_RETRY_NS); /* held for microseconds; nobody wakes us */
+        aipc_os_futex_wait(&never, 0, RETRY_NS); /* held for microseconds; nobody wakes us */
     }
+}
+
+static aipc_status open_gate(aipc_seg *seg, int *gate) {
+    aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, gate, &seg->error);
+    if (status != AIPC_OK) return status;
+    status = lock_gate(seg, *gate);
+    if (status != AIPC_OK) aipc_os_close(*gate);
+    return status;
+}
+
+/* Closing alone would leave it locked by a child that another thread has forked meanwhile. */
+static void close_gate(int gate) {
+    int ignored;
+    (void)aipc_os_unlock_byte(gate, AIPC_GATE_BYTE, &ignored);
+    aipc_os_close(gate);
 }
 
 /* ---- create ------------------------------------------------------------------------------------ */
@@ -197,12 +252,10 @@ static aipc_status map_object(aipc_seg *seg, uint64_t size, uint64_t max_size, c
 
 static aipc_status format(aipc_seg *seg, const aipc_create_options *options) {
     aipc_ctx *ctx;
-    int lock_fd;
     aipc_heap_format(seg, seg->heap_begin, options->size);
+    aipc_bell_directory(seg->header->uuid, seg->bell_path);
     aipc_status status = open_bell_directory(seg, options->mode);
-    if (status == AIPC_OK)
-        status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &lock_fd, &seg->error);
-    if (status == AIPC_OK) status = join(seg, lock_fd);
+    if (status == AIPC_OK) status = join(seg);
     if (status == AIPC_OK) status = aipc_ctx_enter(seg, &ctx);
     if (status != AIPC_OK) return status;
     status = aipc_catalog_format(ctx);
@@ -212,24 +265,32 @@ static aipc_status format(aipc_seg *seg, const aipc_create_options *options) {
     return status;
 }
 
-/* Lets go of everything process-private.  The liveness lock last. */
+/* Nobody any more: drops the liveness lock. */
+static void leave_slot(aipc_seg *seg) {
+    seg->self = 0;
+    if (seg->liveness_page != NULL) aipc_os_unpin_description(seg->liveness_page);
+    seg->liveness_page = NULL;
+}
+
+/* Lets go of everything process-private. */
 static void let_go(aipc_seg *seg) {
     aipc_registry_remove(seg);
-    seg->self = 0;
+    leave_slot(seg);
+    aipc_bells_close(seg);
     if (seg->bell_dir >= 0) aipc_os_close(seg->bell_dir);
-    if (seg->liveness_page != NULL) aipc_os_unpin_description(seg->liveness_page);
+    aipc_file_info info;
+    int error;
+    /* Without a mapping nobody knows what it is, but then it was handed to us a moment ago. */
+    if (seg->base == NULL || (aipc_os_stat_fd(seg->fd, &info, &error) == AIPC_OK && info.inode == seg->inode &&
+                              info.device == seg->device))
+        aipc_os_close(seg->fd);
     if (seg->base != NULL) aipc_os_unmap(seg->base, seg->mapped);
-    if (seg->fd >= 0) aipc_os_close(seg->fd);
     seg->bell_dir = seg->fd = -1;
-    seg->liveness_page = NULL;
     seg->base = NULL;
 }
 
-static aipc_status registered(aipc_seg *seg, aipc_status status) {
-    if (status == AIPC_OK)
-        aipc_registry_add(seg);
-    else
-        let_go(seg);
+static aipc_status let_go_unless(aipc_seg *seg, aipc_status status) {
+    if (status != AIPC_OK) let_go(seg);
     return status;
 }
 
@@ -250,7 +311,7 @@ aipc_status aipc_segment_create(aipc_seg *seg, const aipc_create_options *option
         aipc_bells_detach(seg);
         (void)aipc_os_remove_directory(seg->bell_path, &ignored);
     }
-    return registered(seg, status);
+    return let_go_unless(seg, status);
 }
 
 /* ---- open -------------------------------------------------------------------------------------- */
@@ -302,54 +363,39 @@ static aipc_status read_header(int fd, struct aipc_header *copy, aipc_file_info 
     return AIPC_OK;
 }
 
-static aipc_status path_is(const char *path, uint64_t device, uint64_t inode, int *error) {
-    aipc_file_info info;
-    if (path[0] == '\0') return AIPC_OK;
-    aipc_status status = aipc_os_stat_path(path, &info, error);
-    if (status == AIPC_OK && (info.device != device || info.inode != inode)) return AIPC_NOT_FOUND;
-    return status;
+static bool nobody(int fd, int *error) {
+    return aipc_os_test_bytes(fd, AIPC_LIVENESS_BASE, AIPC_MAX_PARTICIPANTS, error) == AIPC_OK;
 }
 
-static aipc_status nobody_else(int fd, uint32_t self, int *error) {
-    aipc_status status = AIPC_OK;
-    if (self > 0) status = aipc_os_test_bytes(fd, AIPC_LIVENESS_BASE, self, error);
-    if (status == AIPC_OK)
-        status = aipc_os_test_bytes(fd, AIPC_LIVENESS_BASE + self + 1, AIPC_MAX_PARTICIPANTS - self, error);
-    return status;
+/* Under the gate, when nobody is attached: the last one out switches off the light.  The name goes last: as long as
+ * it is there, whoever looks finishes what a killed one began. */
+static void finish_off(aipc_seg *seg) {
+    int ignored;
+    aipc_store_release32(&seg->header->state, AIPC_STATE_DEAD);
+    (void)aipc_os_remove_directory(seg->bell_path, &ignored);
+    if (seg->path[0] != '\0' && path_is(seg->path, seg->device, seg->inode, &ignored) == AIPC_OK)
+        aipc_os_unlink(seg->path);
 }
 
 /* Under the gate: is it still there to be joined?  A last_detach segment that nobody has is finished off.
  * A forked child joins by descent, whatever became of the name. */
-static aipc_status still_open(aipc_seg *seg, int fd) {
-    int ignored;
+static aipc_status still_open(aipc_seg *seg, int gate) {
     aipc_status status = seg->forked ? AIPC_OK : path_is(seg->path, seg->device, seg->inode, &seg->error);
     if (status == AIPC_NOT_FOUND) return AIPC_GONE;
     if (status != AIPC_OK) return status;
-    bool abandoned = (seg->header->flags & AIPC_FLAG_LAST_DETACH) != 0 &&
-                     aipc_os_test_bytes(fd, AIPC_LIVENESS_BASE, AIPC_MAX_PARTICIPANTS, &seg->error) == AIPC_OK;
-    if (abandoned) {
-        aipc_store_release32(&seg->header->state, AIPC_STATE_DEAD);
-        aipc_os_unlink(seg->path);
-        (void)aipc_os_remove_directory(seg->bell_path, &ignored);
-    }
+    if ((seg->header->flags & AIPC_FLAG_LAST_DETACH) != 0 && nobody(gate, &seg->error)) finish_off(seg);
     return aipc_load_acquire32(&seg->header->state) == AIPC_STATE_READY ? AIPC_OK : AIPC_GONE;
 }
 
-static aipc_status join_through_gate(aipc_seg *seg) {
-    int fd;
-    aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &fd, &seg->error);
+/* The gate stays locked until the slot is ours. */
+static aipc_status join_through_gate(aipc_seg *seg, uint32_t mode) {
+    int gate;
+    aipc_status status = open_gate(seg, &gate);
     if (status != AIPC_OK) return status;
-    status = lock_gate(seg, fd);
-    if (status == AIPC_OK) status = still_open(seg, fd);
-    if (status != AIPC_OK) {
-        aipc_os_close(fd);
-        return status;
-    }
-    /* The gate stays locked on this description until the slot is ours. */
-    int gate = fd, lock_fd;
-    status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &lock_fd, &seg->error);
-    if (status == AIPC_OK) status = join(seg, lock_fd);
-    aipc_os_close(gate);
+    status = still_open(seg, gate);
+    if (status == AIPC_OK) status = open_bell_directory(seg, mode);
+    if (status == AIPC_OK) status = join(seg);
+    close_gate(gate);
     return status;
 }
 
@@ -364,86 +410,98 @@ aipc_status aipc_segment_open(aipc_seg *seg) {
         seg->seed = copy.seed;
         status = map_object(seg, copy.size, copy.max_size, &info);
     }
-    if (status == AIPC_OK) status = open_bell_directory(seg, info.mode);
-    if (status == AIPC_OK) status = join_through_gate(seg);
+    if (status == AIPC_OK) {
+        aipc_bell_directory(copy.uuid, seg->bell_path);
+        status = join_through_gate(seg, info.mode);
+    }
     if (status == AIPC_OK) {
         status = settle_in(seg);
         if (status != AIPC_OK) aipc_bells_detach(seg);
     }
-    return registered(seg, status);
+    return let_go_unless(seg, status);
 }
 
 aipc_status aipc_segment_reattach(aipc_seg *seg) {
     if (seg->base == NULL) return AIPC_CLOSED;
     if (seg->self != 0) return AIPC_OK;
-    aipc_status status = join_through_gate(seg);
-    return status == AIPC_OK ? settle_in(seg) : status;
+    aipc_status status = join_through_gate(seg, 0700);
+    if (status != AIPC_OK) return status;
+    status = settle_in(seg);
+    if (status != AIPC_OK) { /* back to nobody; somebody else recovers what is in the slot */
+        aipc_bells_detach(seg);
+        leave_slot(seg);
+        seg->forked = 1;
+    }
+    return status;
 }
 
 /* ---- leaving ----------------------------------------------------------------------------------- */
 
-/* Under the gate, still attached: the last one out switches off the light. */
-static void finish_off_if_last(aipc_seg *seg, int gate) {
-    int ignored;
-    bool last_detach = (seg->header->flags & AIPC_FLAG_LAST_DETACH) != 0;
-    bool unlinked = aipc_load_acquire32(&seg->header->unlinked) != 0;
-    if ((!last_detach && !unlinked) || nobody_else(gate, seg->slot, &seg->error) != AIPC_OK) return;
-    aipc_store_release32(&seg->header->state, AIPC_STATE_DEAD); /* before the name goes */
-    if (path_is(seg->path, seg->device, seg->inode, &ignored) == AIPC_OK && seg->path[0] != '\0')
-        aipc_os_unlink(seg->path);
-    (void)aipc_os_remove_directory(seg->bell_path, &ignored);
+/* Under the gate we stop being attached, and look whether anybody else is: of many who leave at once one is last. */
+static void leave(aipc_seg *seg, bool settled) {
+    int gate;
+    bool gated = open_gate(seg, &gate) == AIPC_OK;
+    if (settled) aipc_participant_end(seg, seg->slot);
+    leave_slot(seg);
+    bool going = (seg->header->flags & AIPC_FLAG_LAST_DETACH) != 0 ||
+                 aipc_load_acquire32(&seg->header->unlinked) != 0;
+    if (gated && going && nobody(gate, &seg->error)) finish_off(seg);
+    if (gated) close_gate(gate);
+    if (!settled) return;
+    /* Locks we still held are abandoned now: whoever waits for them must look. */
+    (void)aipc_fetch_add_seq_cst32(&seg->header->recoveries, 1);
+    aipc_bell_ring_all(seg);
 }
 
 aipc_status aipc_segment_detach(aipc_seg *seg) {
     aipc_status status = AIPC_OK;
     aipc_ctx *ctx;
     if (seg->base == NULL) return AIPC_OK;
-    if (seg->self != 0 && aipc_ctx_enter(seg, &ctx) == AIPC_OK) {
-        status = aipc_recover_settle(ctx, seg->slot);
-        aipc_ctx_leave(ctx);
-        aipc_bells_detach(seg);
-        int gate;
-        if (aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &gate, &seg->error) == AIPC_OK) {
-            if (lock_gate(seg, gate) == AIPC_OK) finish_off_if_last(seg, gate);
-            aipc_os_close(gate);
-        }
+    if (seg->self != 0) {
+        status = aipc_ctx_enter(seg, &ctx);
         if (status == AIPC_OK) {
-            aipc_participant_end(seg, seg->slot);
-            /* Locks we still held are abandoned now: whoever waits for them must look. */
-            (void)aipc_fetch_add_seq_cst32(&seg->header->recoveries, 1);
-            seg->self = 0;
-            aipc_bell_ring_all(seg);
+            status = aipc_recover_settle(ctx, seg->slot);
+            aipc_ctx_leave(ctx);
         }
+        aipc_bells_remove(seg, seg->slot);
+        leave(seg, status == AIPC_OK);
     }
     let_go(seg);
     return status;
 }
 
+/* Takes away the name, and the bells when nobody is attached.  Again the name goes last. */
+static aipc_status remove_locked(int gate, const char *path, const uint8_t uuid[16], int *error) {
+    void *page;
+    aipc_status status = aipc_os_map(gate, sizeof(struct aipc_header), true, &page, error);
+    if (status != AIPC_OK) return status;
+    char bells[96];
+    int ignored;
+    aipc_store_release32(&((struct aipc_header *)page)->unlinked, 1);
+    aipc_os_unmap(page, sizeof(struct aipc_header));
+    aipc_bell_directory(uuid, bells);
+    if (nobody(gate, error)) (void)aipc_os_remove_directory(bells, &ignored);
+    aipc_os_unlink(path);
+    return AIPC_OK;
+}
+
 aipc_status aipc_segment_remove(int fd, const char *path, int *error) {
     aipc_seg seg; /* no mapping, no slot: only what the gate needs */
-    aipc_fault fault;
     struct aipc_header copy;
     aipc_file_info info;
     aipc_segment_init(&seg, fd, path);
-    aipc_status status = read_header(fd, &copy, &info, &fault, error);
+    aipc_status status = read_header(fd, &copy, &info, &seg.fault, error);
     if (status == AIPC_OK && copy.magic != AIPC_MAGIC) status = AIPC_INCOMPATIBLE;
-    int gate = -1;
-    if (status == AIPC_OK) status = aipc_os_reopen(fd, path, info.device, info.inode, &gate, error);
-    if (status == AIPC_OK) status = lock_gate(&seg, gate);
-    if (status == AIPC_OK) status = path_is(path, info.device, info.inode, error);
-    void *page;
-    if (status == AIPC_OK) status = aipc_os_map(fd, sizeof copy, true, &page, error);
-    if (status == AIPC_OK) {
-        char bells[96];
-        int ignored;
-        aipc_os_unlink(path);
-        aipc_store_release32(&((struct aipc_header *)page)->unlinked, 1);
-        aipc_bell_directory(copy.uuid, bells);
-        if (aipc_os_test_bytes(gate, AIPC_LIVENESS_BASE, AIPC_MAX_PARTICIPANTS, error) == AIPC_OK)
-            (void)aipc_os_remove_directory(bells, &ignored);
-        aipc_os_unmap(page, sizeof copy);
-    }
-    if (gate >= 0) aipc_os_close(gate);
+    if (status != AIPC_OK) return status;
+    int gate;
+    seg.device = info.device;
+    seg.inode = info.inode;
+    status = open_gate(&seg, &gate);
+    *error = seg.error;
+    if (status != AIPC_OK) return status;
+    status = path_is(path, info.device, info.inode, error);
+    if (status == AIPC_OK) status = remove_locked(gate, path, copy.uuid, error);
+    close_gate(gate);
     return status;
 }
 

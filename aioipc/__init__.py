@@ -1,0 +1,74 @@
+"""Shared memory, locks and containers for processes on one Linux machine, awaitable and crash-safe."""
+
+from ._names import SegmentInfo
+from ._native._core import Block, BlockingLock
+from .errors import (
+    AlreadyExistsError,
+    BrokenBarrierError,
+    ClosedError,
+    CorruptSegmentError,
+    IncompatibleSegmentError,
+    IPCError,
+    MessageTooLargeError,
+    NotFoundError,
+    NotOwnerError,
+    OptionMismatchError,
+    PeerDiedError,
+    PeerStalledError,
+    PermissionDeniedError,
+    QueueEmpty,
+    QueueFull,
+    QueueShutDown,
+    ReadOnlyError,
+    SegmentFullError,
+    TooManyParticipantsError,
+    TooManyWaitersError,
+    TypeMismatchError,
+    WouldBlock,
+)
+from .lock import Lock, LockStatistics
+from .objects import SharedObject, anonymous_instance, unique_instance
+from .report import Finding, Report
+from .segment import ManagedSegment, ManagedSharedMemory, Participant
+
+__all__ = [
+    # segments
+    "ManagedSegment",
+    "ManagedSharedMemory",
+    "Block",
+    "Participant",
+    "SegmentInfo",
+    "Report",
+    "Finding",
+    # objects
+    "SharedObject",
+    "unique_instance",
+    "anonymous_instance",
+    # synchronization
+    "Lock",
+    "BlockingLock",
+    "LockStatistics",
+    # errors
+    "IPCError",
+    "SegmentFullError",
+    "AlreadyExistsError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "TypeMismatchError",
+    "OptionMismatchError",
+    "ReadOnlyError",
+    "CorruptSegmentError",
+    "IncompatibleSegmentError",
+    "ClosedError",
+    "WouldBlock",
+    "NotOwnerError",
+    "MessageTooLargeError",
+    "QueueFull",
+    "QueueEmpty",
+    "QueueShutDown",
+    "BrokenBarrierError",
+    "TooManyParticipantsError",
+    "TooManyWaitersError",
+    "PeerDiedError",
+    "PeerStalledError",
+]

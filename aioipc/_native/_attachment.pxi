@@ -1,0 +1,394 @@
+# One process's attachment to a segment: operations on it as a whole.  Part of _core.pyx.
+
+cdef class Attachment:
+    """This process's one attachment to a segment, shared by all its openings."""
+
+    cdef aipc_seg *seg
+    cdef bint closing
+    cdef uint32_t openings
+    cdef uint32_t sleepers      # threads that sleep or spin without a context
+    cdef object pins            # serial -> Pin: one pin a process and object
+    cdef public object doorbells    # aioipc._waiting keeps its doorbells here
+    cdef public object on_detach    # called with the attachment just before it detaches
+    cdef object __weakref__
+
+    def __cinit__(self):
+        self.seg = <aipc_seg *>PyMem_RawCalloc(1, sizeof(aipc_seg))
+        if self.seg == NULL:
+            raise MemoryError
+        self.pins = WeakValueDictionary()
+
+    def __dealloc__(self):
+        global shield
+        if self.seg != NULL:
+            if self.seg.base != NULL:
+                shield += 1
+                aipc_segment_detach(self.seg)
+                shield -= 1
+            PyMem_RawFree(self.seg)
+
+    @staticmethod
+    def create(int fd, str path, uint64_t size, uint64_t max_size, uint32_t participants, uint32_t flags,
+               uint32_t mode):
+        """Formats the empty object behind fd, which will be `path`, and attaches.  Takes fd over."""
+        cdef Attachment self = Attachment.__new__(Attachment)
+        cdef aipc_create_options options
+        options.size, options.max_size = size, max_size
+        options.participants, options.flags, options.mode = participants, flags, mode
+        cdef aipc_status status
+        aipc_segment_init(self.seg, fd, path.encode())
+        with nogil:
+            status = aipc_segment_create(self.seg, &options)
+        self.seg.idle = _idle
+        if status == AIPC_FULL:
+            raise SegmentFullError(
+                f"creating {path}: the filesystem has no room for {size} bytes; "
+                "create a smaller segment, or enlarge /dev/shm (docker run --shm-size=...)")
+        check(self.seg, status, f"creating {path}")
+        return self
+
+    @staticmethod
+    def open(int fd, str path):
+        """Attaches to the segment behind fd; None when its last user is removing it.  Takes fd over."""
+        cdef Attachment self = Attachment.__new__(Attachment)
+        cdef aipc_status status
+        aipc_segment_init(self.seg, fd, path.encode())
+        with nogil:
+            status = aipc_segment_open(self.seg)
+        self.seg.idle = _idle
+        if status == AIPC_GONE:
+            return None
+        check(self.seg, status, f"opening {path}")
+        return self
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been detached."""
+        return self.closing or self.seg.base == NULL
+
+    @property
+    def identity(self) -> int:
+        """Slot and generation of this process; another number after a fork, 0 when detached."""
+        return self.seg.self
+
+    @property
+    def inode(self):
+        """(device, inode) of the object."""
+        return self.seg.device, self.seg.inode
+
+    @property
+    def uuid(self) -> bytes:
+        """The segment's 16 bytes of identity."""
+        self.require()
+        return (<uint8_t *>self.seg.header.uuid)[:16]
+
+    @property
+    def size(self) -> int:
+        """Bytes that exist."""
+        self.require()
+        return self.seg.header.size
+
+    @property
+    def max_size(self) -> int:
+        """Bytes it may grow to."""
+        self.require()
+        return self.seg.header.max_size
+
+    # --- operations
+
+    cdef int require(self) except -1:
+        """Attached, and as this process."""
+        if self.closing or self.seg.base == NULL:
+            raise ClosedError("the segment is closed")
+        if self.seg.self == 0:
+            check(self.seg, aipc_segment_reattach(self.seg), "attaching again after a fork")
+        return 0
+
+    cdef aipc_ctx *enter(self) except NULL:
+        """A context for one operation."""
+        cdef aipc_ctx *ctx = NULL
+        cdef aipc_status status
+        while True:
+            self.require()
+            status = aipc_ctx_enter(self.seg, &ctx)
+            if status == AIPC_OK:
+                return ctx
+            if status == AIPC_AGAIN:  # other threads have all of them
+                with nogil:
+                    aipc_os_yield()
+                if shield == 0:
+                    PyErr_CheckSignals()
+            elif status != AIPC_FORKED:
+                check(self.seg, status, "entering the segment")
+
+    def participants(self):
+        """(pid, alive, is_self, slot, generation, uid, pid_namespace, start_time, attached_at) of each."""
+        cdef uint32_t count = 0, i
+        self.require()
+        cdef uint32_t room = self.seg.participants
+        infos = <aipc_participant_info *>PyMem_RawCalloc(room, sizeof(aipc_participant_info))
+        if infos == NULL:
+            raise MemoryError
+        try:
+            check(self.seg, aipc_participants_list(self.seg, infos, room, &count), "listing participants")
+            return [(infos[i].pid, bool(infos[i].alive), bool(infos[i].is_self), infos[i].slot,
+                     infos[i].generation, infos[i].uid, infos[i].pid_namespace, infos[i].start_time,
+                     infos[i].attached_at) for i in range(count)]
+        finally:
+            PyMem_RawFree(infos)
+
+    def heap_stats(self):
+        """(total, free, largest free) bytes and the number of used blocks."""
+        cdef aipc_heap_stats stats
+        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_status status = aipc_heap_stats_get(ctx, &stats)
+        aipc_ctx_leave(ctx)
+        check(self.seg, status, "reading heap statistics")
+        return stats.total_bytes, stats.free_bytes, stats.largest_free, stats.used_blocks
+
+    def check_sanity(self):
+        """Walks everything: (findings as (what, offset, found, expected), their number, counts as a dict)."""
+        report = <aipc_report *>PyMem_RawCalloc(1, sizeof(aipc_report))
+        if report == NULL:
+            raise MemoryError
+        cdef aipc_ctx *ctx
+        cdef aipc_status status
+        try:
+            ctx = self.enter()
+            status = aipc_check(ctx, report)
+            aipc_ctx_leave(ctx)
+            check(self.seg, status, "checking the segment")
+            shown = min(report.findings, <uint64_t>AIPC_REPORT_ROOM)
+            findings = [(report.finding[i].what.decode(), report.finding[i].offset, report.finding[i].found,
+                         report.finding[i].expected) for i in range(shown)]
+            return findings, report.findings, {
+                "blocks": report.blocks, "free_blocks": report.free_blocks, "user_blocks": report.user_blocks,
+                "owned_blocks": report.owned_blocks, "internal_blocks": report.internal_blocks,
+                "objects": report.objects, "holdings": report.holdings,
+                "nodes_waiting": report.nodes_waiting, "free_bytes": report.free_bytes,
+                "largest_free": report.largest_free}
+        finally:
+            PyMem_RawFree(report)
+
+    # --- objects
+
+    def construct(self, int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial):
+        """A Pin on a new object; None when the name is taken.  `initial`: size bytes, or None for zeros."""
+        cdef aipc_object_spec spec = _spec(kind, name, type, size, count, initial)
+        cdef aipc_object_ref ref
+        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_status status = aipc_construct(ctx, &spec, &ref)
+        aipc_ctx_leave(ctx)
+        if status == AIPC_EXISTS:
+            return None
+        self.check_space(status, size, "constructing")
+        return self.pinned(&ref)
+
+    def find(self, int kind, bytes name):
+        """A Pin on the object of this name; None when there is none."""
+        cdef aipc_object_ref ref
+        if kind == AIPC_ANONYMOUS:
+            return None  # they have no names to be found by
+        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_status status = aipc_find(ctx, kind, name, len(name), &ref)
+        aipc_ctx_leave(ctx)
+        return self.pin(status, &ref)
+
+    def find_or_construct(self, int kind, bytes name, uint64_t type, uint64_t size, uint32_t count,
+                          bytes initial):
+        """(Pin, whether this call constructed it)."""
+        cdef aipc_object_spec spec = _spec(kind, name, type, size, count, initial)
+        cdef aipc_object_ref ref
+        cdef cbool created = False
+        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_status status = aipc_find_or_construct(ctx, &spec, &ref, &created)
+        aipc_ctx_leave(ctx)
+        self.check_space(status, size, "finding or constructing")
+        return self.pinned(&ref), bool(created)
+
+    def object_at(self, uint64_t offset, uint64_t serial):
+        """A Pin on the object that had this place and serial; None when it is gone."""
+        cdef aipc_object_ref ref
+        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_status status = aipc_object_at(ctx, offset, serial, &ref)
+        aipc_ctx_leave(ctx)
+        return self.pin(status, &ref)
+
+    def objects(self):
+        """(kind, name, type, count, size, pins) of every named and unique object, as of one moment."""
+        cdef aipc_object_info *infos = NULL
+        cdef aipc_ctx *ctx
+        cdef aipc_status status = AIPC_AGAIN
+        cdef uint64_t capacity = 16, copied = 0
+        try:
+            while status == AIPC_AGAIN:
+                capacity = max(capacity * 2, copied + 16)
+                PyMem_RawFree(infos)
+                infos = <aipc_object_info *>PyMem_RawCalloc(capacity, sizeof(aipc_object_info))
+                if infos == NULL:
+                    raise MemoryError
+                ctx = self.enter()
+                status = aipc_catalog_list(ctx, infos, capacity, &copied)
+                aipc_ctx_leave(ctx)
+            check(self.seg, status, "listing objects")
+            return [(infos[i].ref.kind, infos[i].name[:infos[i].name_size], infos[i].ref.type,
+                     infos[i].ref.count, infos[i].ref.size, infos[i].pins) for i in range(copied)]
+        finally:
+            PyMem_RawFree(infos)
+
+    cdef int check_space(self, aipc_status status, uint64_t asked, str what) except -1:
+        """`check`, with the numbers a full segment's exception carries."""
+        if status != AIPC_FULL:
+            return check(self.seg, status, what)
+        total, free, largest, _ = self.heap_stats()
+        error = SegmentFullError(
+            f"{what}: {asked} bytes asked, {free} free, largest free block {largest}, of {total}; "
+            "free something or create a larger segment")
+        error.asked, error.free, error.largest = asked, free, largest
+        raise error
+
+    cdef object pin(self, aipc_status status, aipc_object_ref *ref):
+        """Pins what was found; None when it was not, or is gone by now."""
+        cdef aipc_ctx *ctx
+        cdef Pin existing
+        if status == AIPC_OK:
+            existing = self.pins.get(ref.serial)
+            if existing is not None and existing.identity == self.seg.self:
+                return existing
+            ctx = self.enter()
+            status = aipc_pin(ctx, ref)
+            aipc_ctx_leave(ctx)
+        if status == AIPC_NOT_FOUND:
+            return None
+        check(self.seg, status, "finding an object")
+        return self.pinned(ref)
+
+    cdef Pin pinned(self, aipc_object_ref *ref):
+        """The process's one Pin for a pinned object; a second pin is given back."""
+        cdef Pin pin = self.pins.get(ref.serial)
+        if pin is not None and pin.identity == self.seg.self:
+            self.unpin(ref.holding)
+            return pin
+        if pin is None:
+            pin = LockPin.__new__(LockPin) if ref.type == AIPC_TYPE_LOCK else Pin.__new__(Pin)
+            self.pins[ref.serial] = pin
+        pin.attachment, pin.seg, pin.ref, pin.identity = self, self.seg, ref[0], self.seg.self
+        pin.bound()
+        return pin
+
+    cdef void unpin(self, uint64_t holding) noexcept:
+        """Gives a pin back; what cannot be given back now goes when this process detaches."""
+        global shield
+        cdef aipc_ctx *ctx = NULL
+        if holding != 0 and aipc_ctx_enter(self.seg, &ctx) == AIPC_OK:
+            shield += 1
+            aipc_unpin(ctx, self.seg.slot, holding)
+            shield -= 1
+            aipc_ctx_leave(ctx)
+
+    # --- waiting
+
+    def bell_take(self):
+        """(index, descriptor) of a bell for one event loop."""
+        cdef uint32_t bell = 0
+        cdef int fd = -1
+        self.require()
+        check(self.seg, aipc_bell_take(self.seg, &bell, &fd), "waiting")
+        return bell, fd
+
+    def bell_give_back(self, uint32_t bell, uint64_t identity):
+        """Returns a bell, if it is still this process's."""
+        if identity != 0 and self.seg.self == identity:
+            aipc_bell_give_back(self.seg, bell)
+
+    def bell_arm(self, uint32_t bell) -> bool:
+        """Announces sleep; True: something came meanwhile, collect it instead of sleeping."""
+        self.require()
+        return aipc_bell_arm(self.seg, bell)
+
+    def bell_collect(self, uint32_t bell, int fd):
+        """Empties the bell; the tokens of the waiters that were notified."""
+        cdef uint64_t tokens[BATCH]
+        cdef uint32_t count = 0, i
+        cdef aipc_status status = AIPC_AGAIN
+        cdef aipc_ctx *ctx = self.enter()
+        cdef list result = []
+        aipc_os_drain(fd)
+        aipc_bell_woken(self.seg, bell)
+        while status == AIPC_AGAIN:
+            status = aipc_wait_collect(ctx, bell, tokens, BATCH, &count)
+            for i in range(count):
+                result.append(tokens[i])
+        aipc_ctx_leave(ctx)
+        check(self.seg, status, "collecting wake-ups")
+        return result
+
+    def watch_open(self) -> int:
+        """A descriptor that becomes readable when another participant may have died."""
+        cdef int fd = -1
+        self.require()
+        check(self.seg, aipc_watch_open(self.seg, &fd), "watching the other processes")
+        return fd
+
+    def watch(self) -> bool:
+        """Watches newcomers, recovers the dead; True: some are suspect, call again in about 1 ms."""
+        cdef cbool suspects = False
+        self.require()
+        check(self.seg, aipc_watch_refresh(self.seg), "watching the other processes")
+        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_status status = aipc_watch_collect(ctx, &suspects)
+        aipc_ctx_leave(ctx)
+        check(self.seg, status, "watching the other processes")
+        return suspects
+
+    @property
+    def epoch(self) -> int:
+        """Moves when a participant was found dead: whoever waits must look again."""
+        self.require()
+        return aipc_watch_epoch(self.seg)
+
+    def ring_own(self):
+        """Wakes every sleeping thread and loop of this process."""
+        cdef aipc_bell_target target
+        target.slot, target.generation, target.set = self.seg.slot, self.seg.generation, True
+        for i in range(AIPC_BELLS):
+            if self.seg.self != 0 and self.seg.bells_taken >> i & 1:
+                target.bell = i
+                aipc_bell_ring(self.seg, &target)
+
+    # --- leaving
+
+    cdef int leave(self) except -1:
+        """One opening less; the last one detaches, when no thread is in an operation any more."""
+        global shield
+        cdef uint64_t give_up = aipc_os_now() + self.seg.stall_ns
+        cdef uint32_t all_free = (1 << AIPC_CONTEXTS) - 1, never = 0
+        self.openings -= 1
+        if self.openings > 0 or self.closed:
+            return 0
+        self.closing = True
+        if self.on_detach is not None:
+            self.on_detach(self)
+        while self.seg.self != 0 and (self.sleepers > 0 or self.seg.free_contexts != all_free):
+            if aipc_os_now() > give_up:
+                self.openings, self.closing = 1, False
+                raise IPCError("closing the segment: another thread has been in an operation on it for 5 s")
+            self.ring_own()
+            with nogil:
+                aipc_os_futex_wait(&never, 0, CLOSE_SLICE_NS)
+        shield += 1
+        cdef aipc_status status = aipc_segment_detach(self.seg)
+        shield -= 1
+        self.pins.clear()
+        return check(self.seg, status, "closing the segment")
+
+
+cdef aipc_object_spec _spec(int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial):
+    """Borrows name and initial."""
+    cdef aipc_object_spec spec
+    if initial is not None and <uint64_t>len(initial) != size:
+        raise ValueError("initial has another length than size")
+    spec.kind, spec.name, spec.name_size = kind, <const char *>name, len(name)
+    spec.type, spec.size, spec.count = type, size, count
+    spec.initial = NULL if initial is None else <const void *><const char *>initial
+    return spec

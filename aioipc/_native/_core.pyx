@@ -1,0 +1,206 @@
+# cython: language_level=3, binding=True, embedsignature=False, boundscheck=False, wraparound=False
+"""Thin shells over the core (core/aipc.h): argument checks, status to exception, buffer export.
+
+Nothing here decides anything: algorithms are in the core, waiting of coroutines in aioipc._waiting.
+
+Rules
+  * Core functions run with the GIL held.  They let it go only while they wait for another process's short
+    lock (`_idle`), when they hold none themselves.  So Python runs only between operations, or in that wait.
+  * An operation holds a context for its length; `Attachment.leave` waits for all of them, and for the
+    threads that sleep or spin without one, before the memory goes.
+  * A forked child attaches for itself on its first operation; its pins are then taken anew (`Pin.renew`).
+"""
+
+cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset, strerror
+
+from aioipc._native.c_core cimport *
+
+import sys
+from weakref import WeakValueDictionary
+
+from aioipc.errors import (
+    AlreadyExistsError,
+    ClosedError,
+    CorruptSegmentError,
+    IncompatibleSegmentError,
+    IPCError,
+    NotFoundError,
+    NotOwnerError,
+    PeerStalledError,
+    PermissionDeniedError,
+    SegmentFullError,
+    TooManyParticipantsError,
+    TooManyWaitersError,
+    TypeMismatchError,
+)
+
+NAMED = AIPC_NAMED
+UNIQUE = AIPC_UNIQUE
+ANONYMOUS = AIPC_ANONYMOUS
+TYPE_LOCK = AIPC_TYPE_LOCK
+NAME_MAX = AIPC_NAME_MAX
+LAST_DETACH = AIPC_FLAG_LAST_DETACH
+MAX_PARTICIPANTS = AIPC_MAX_PARTICIPANTS
+LOCK_SIZE = sizeof(aipc_lock)
+
+cdef enum:
+    BATCH = 64              # tokens collected at a time
+    CLOSE_SLICE_NS = 100_000
+    LARGE = 65536           # bytes worth letting the GIL go for
+    SUSPECT_FIRST_NS = 1_000_000
+    SUSPECT_LAST_NS = 50_000_000
+    SPIN_SCORE = 8          # how far good and bad experience with spinning is remembered
+    SPIN_PROBE = 32         # after bad experience, one acquire in so many spins all the same
+
+cdef uint64_t FOREVER = <uint64_t>-1
+# A signal that arrives just before the poll does not interrupt it: then Ctrl-C is noticed this much later.
+cdef uint64_t SIGNAL_SLICE_NS = 1_000_000_000
+
+
+# ------------------------------------------------------------------------------------ status to exception
+
+cdef dict _ERRORS = {
+    AIPC_AGAIN: (IPCError, "{what}: too many operations are under way in this process; try again"),
+    AIPC_EXISTS: (AlreadyExistsError, "{what}: the name is taken; find it, or use find_or_construct"),
+    AIPC_NOT_FOUND: (NotFoundError, "{what}: there is no such object (any more)"),
+    AIPC_TYPE_MISMATCH: (TypeMismatchError, "{what}: the object is of another type"),
+    AIPC_INVALID: (ValueError, "{what}: not a block of this segment that a user may free, or out of range"),
+    AIPC_NOT_OWNER: (NotOwnerError, "{what}: this process does not hold it"),
+    AIPC_CLOSED: (ClosedError, "{what}: the object was destroyed, or the segment closed"),
+    AIPC_FORKED: (ClosedError, "{what}: the segment belongs to the parent process"),
+    AIPC_STALLED: (
+        PeerStalledError,
+        "{what}: {fault} (pid {pid}) for more than {stall:.3g} s; resume or kill that process and try again",
+    ),
+    AIPC_NO_SLOT: (
+        TooManyParticipantsError,
+        "{what}: all {participants} participant slots are taken by living processes; "
+        "create the segment with a larger participants=",
+    ),
+    AIPC_NO_WAITER: (
+        TooManyWaitersError,
+        "{what}: the segment's wait nodes or this process's bells are used up; "
+        "wait with fewer tasks and threads, or create a larger segment",
+    ),
+    AIPC_INTERRUPTED: (InterruptedError, "{what}: interrupted"),
+    AIPC_GONE: (NotFoundError, "{what}: its last user has left and it is being removed; open it by name again"),
+    AIPC_CORRUPT: (
+        CorruptSegmentError,
+        "{what}: the segment is damaged: {fault} at offset {offset:#x}: found {found:#x}, expected {expected:#x}",
+    ),
+    AIPC_INCOMPATIBLE: (
+        IncompatibleSegmentError,
+        "{what}: {fault} at offset {offset:#x}: found {found:#x}, expected {expected:#x}",
+    ),
+}
+cdef dict _SYSTEM_ERRORS = {1: PermissionDeniedError, 13: PermissionDeniedError, 2: NotFoundError}
+cdef dict _SYSTEM_HINTS = {
+    12: "; the address space is limited (RLIMIT_AS, `ulimit -v`): lower max_size or raise the limit",
+    24: "; the process has too many open files (RLIMIT_NOFILE, `ulimit -n`)",
+}
+
+
+cdef object _exception(aipc_status status, str what, aipc_seg *seg, const aipc_fault *fault, int error):
+    """The exception that stands for a status."""
+    if status == AIPC_SYSTEM:
+        text = f"{what}: {strerror(error).decode()}{_SYSTEM_HINTS.get(error, '')}"
+        kind = _SYSTEM_ERRORS.get(error)
+        return OSError(error, text) if kind is None else kind(text)
+    kind, template = _ERRORS[status]
+    fields = {}
+    if fault != NULL and fault.what != NULL:
+        fields = {"found": fault.found, "expected": fault.expected, "offset": fault.offset,
+                  "pid": fault.pid, "fault": fault.what.decode()}
+    exception = kind(template.format_map(
+        {"what": what, "fault": "?", "offset": 0, "found": 0, "expected": 0, "pid": 0,
+         "participants": seg.participants if seg != NULL else 0,
+         "stall": seg.stall_ns / 1e9 if seg != NULL else 0} | fields))
+    if kind is CorruptSegmentError or kind is IncompatibleSegmentError:
+        exception.what = fields.get("fault")
+        exception.found, exception.expected = fields.get("found"), fields.get("expected")
+        exception.offset = fields.get("offset")
+    elif kind is PeerStalledError:
+        exception.pid = fields.get("pid")
+    elif kind is TooManyParticipantsError:
+        exception.participants = seg.participants
+    return exception
+
+
+cdef int check(aipc_seg *seg, aipc_status status, str what) except -1:
+    """Returns for AIPC_OK, raises for everything else; a signal handler's own exception goes first."""
+    if status == AIPC_OK:
+        return 0
+    if status == AIPC_INTERRUPTED and PyErr_Occurred() != NULL:
+        return -1
+    raise _exception(status, what, seg, &seg.fault, seg.error)
+
+
+cdef int shield = 0  # > 0 while an operation that must not be cut short is under way
+
+cdef aipc_status _idle(aipc_seg *seg, const uint32_t *word, uint32_t seen) noexcept:
+    with nogil:
+        aipc_os_futex_wait(word, seen, 10_000_000)
+    if shield == 0 and PyErr_CheckSignals() != 0:
+        return AIPC_INTERRUPTED
+    return AIPC_OK
+
+
+# --------------------------------------------------------------------------------- without an attachment
+
+def peek(int fd, str path):
+    """What a segment's header says, without attaching; None when it was a last_detach segment that nobody has
+    any more (it is removed).  A dict: uuid, size, max_size, created_at, creator_pid, participants, flags,
+    unlinked, alive, uid, mode."""
+    cdef aipc_segment_info info
+    cdef aipc_fault fault
+    cdef int error = 0
+    memset(&fault, 0, sizeof(fault))
+    cdef aipc_status status = aipc_segment_peek(fd, path.encode(), &info, &fault, &error)
+    if status == AIPC_GONE:
+        return None
+    if status != AIPC_OK:
+        raise _exception(status, path, NULL, &fault, error)
+    return {
+        "uuid": (<uint8_t *>info.uuid)[:16], "size": info.size, "max_size": info.max_size,
+        "created_at": info.created_at, "creator_pid": info.creator_pid, "participants": info.participants,
+        "flags": info.flags, "unlinked": bool(info.unlinked), "alive": bool(info.alive), "uid": info.uid,
+        "mode": info.mode,
+    }
+
+
+def remove(int fd, str path) -> bool:
+    """Takes the name `path` from the segment behind fd; False when another object has that name by now."""
+    cdef int error = 0
+    cdef aipc_status status = aipc_segment_remove(fd, path.encode(), &error)
+    if status == AIPC_NOT_FOUND:
+        return False
+    if status == AIPC_INCOMPATIBLE:
+        raise IncompatibleSegmentError(f"{path}: not an aioipc segment; remove it by other means")
+    if status != AIPC_OK:
+        raise _exception(status, path, NULL, NULL, error)
+    return True
+
+
+def in_use(int fd) -> bool:
+    """Whether any living process is attached to the object behind fd."""
+    cdef int error = 0
+    return aipc_os_test_bytes(fd, AIPC_LIVENESS_BASE, AIPC_MAX_PARTICIPANTS, &error) != AIPC_OK
+
+
+def minimum_size(uint64_t size, uint32_t participants) -> int:
+    """Bytes that a segment of `size` bytes needs for itself."""
+    return aipc_segment_minimum(size, participants)
+
+
+# ------------------------------------------------------------------------- the shells, one concept a file
+
+include "_attachment.pxi"
+include "_memory.pxi"
+include "_objects.pxi"
+include "_sleeping.pxi"
+include "_lock.pxi"

@@ -1,0 +1,106 @@
+# Objects: pins, and the handles users hold.  Part of _core.pyx.
+
+cdef class Pin:
+    """Keeps an object's memory for this process.  One for each process and object: what a process knows about
+    an object beside what the segment says stands here."""
+
+    cdef readonly Attachment attachment
+    cdef aipc_seg *seg
+    cdef aipc_object_ref ref
+    cdef uint64_t identity  # whose pin it is: the attachment's when it was taken
+    cdef object __weakref__
+
+    def __dealloc__(self):
+        if self.attachment is not None and self.identity != 0 and self.identity == self.seg.self:
+            self.attachment.unpin(self.ref.holding)
+
+    cdef int bound(self) except -1:
+        """Called when `ref` is set."""
+        return 0
+
+    cdef int renew(self) except -1:
+        """After a fork: a pin of the child's own."""
+        self.attachment.require()
+        if self.identity == self.seg.self:
+            return 0
+        cdef aipc_ctx *ctx = self.attachment.enter()
+        cdef aipc_status status = aipc_pin(ctx, &self.ref)
+        aipc_ctx_leave(ctx)
+        if status == AIPC_NOT_FOUND:
+            raise ClosedError("the object was destroyed")
+        check(self.seg, status, "finding the object again after a fork")
+        self.identity = self.seg.self
+        return self.bound()
+
+    @property
+    def type(self) -> int:
+        return self.ref.type
+
+    @property
+    def serial(self) -> int:
+        """Never repeats in a segment."""
+        return self.ref.serial
+
+    @property
+    def offset(self) -> int:
+        return self.ref.object
+
+    @property
+    def kind(self) -> int:
+        return self.ref.kind
+
+    @property
+    def count(self) -> int:
+        return self.ref.count
+
+    @property
+    def name(self) -> bytes:
+        self.attachment.require()
+        cdef aipc_object *object = <aipc_object *>(self.seg.base + self.ref.object)
+        return object.name[:min(object.name_size, AIPC_NAME_MAX)]
+
+    @property
+    def destroyed(self) -> bool:
+        self.attachment.require()
+        return aipc_object_destroyed(self.seg, &self.ref)
+
+    def destroy(self) -> bool:
+        """Takes the name away, and wakes whoever waits on the object; False when that was done before."""
+        global shield
+        if self.identity != self.seg.self:
+            self.renew()
+        cdef aipc_ctx *ctx = self.attachment.enter()
+        cdef aipc_status status = aipc_destroy(ctx, &self.ref)
+        aipc_ctx_leave(ctx)
+        if status == AIPC_NOT_FOUND:
+            return False
+        check(self.seg, status, "destroying an object")
+        shield += 1
+        try:
+            self.close()
+        finally:
+            shield -= 1
+        return True
+
+    cdef int close(self) except -1:
+        """Tells the object's waiters that it is gone."""
+        return 0
+
+
+cdef class Handle:
+    """Base of all handles on objects: which segment, through which opening, which object."""
+
+    cdef readonly object segment
+    cdef readonly Opening opening
+    cdef readonly Pin pin
+    cdef object __weakref__
+
+    def _bind(self, object segment, Opening opening not None, Pin pin not None):
+        """Makes this handle one on the pinned object."""
+        self.segment, self.opening, self.pin = segment, opening, pin
+
+    def __eq__(self, other):
+        return isinstance(other, Handle) and self.pin is not None and self.pin is (<Handle>other).pin
+
+    def __hash__(self):
+        return hash((id(self.pin.attachment), self.pin.serial))

@@ -1,0 +1,188 @@
+"""The core's C interface, one to one with core/aipc.h. What each function promises is said there."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "aipc.h":
+    ctypedef bint cbool "_Bool"
+
+    # --- status.h
+    ctypedef enum aipc_status:
+        AIPC_OK, AIPC_AGAIN, AIPC_FULL, AIPC_EXISTS, AIPC_NOT_FOUND, AIPC_TYPE_MISMATCH, AIPC_INVALID,
+        AIPC_NOT_OWNER, AIPC_CLOSED, AIPC_FORKED, AIPC_CORRUPT, AIPC_INCOMPATIBLE, AIPC_STALLED,
+        AIPC_NO_SLOT, AIPC_NO_WAITER, AIPC_INTERRUPTED, AIPC_GONE, AIPC_SYSTEM
+
+    # --- layout.h
+    enum: AIPC_MAX_PARTICIPANTS, AIPC_CONTEXTS, AIPC_BELLS, AIPC_NAME_MAX
+    enum: AIPC_NAMED, AIPC_UNIQUE, AIPC_ANONYMOUS
+    enum: AIPC_FLAG_LAST_DETACH
+    enum: AIPC_INTERNAL
+    enum: AIPC_TYPE_LOCK
+    int64_t AIPC_LIVENESS_BASE
+
+    struct aipc_header:
+        uint8_t uuid[16]
+        uint64_t max_size, size, created_at, creator_pid
+        uint32_t participants, flags, unlinked
+
+    struct aipc_object:
+        uint16_t name_size
+        char name[1]
+
+    struct aipc_lock:
+        uint64_t word
+
+    # --- attachment.h
+    ctypedef struct aipc_fault:
+        const char *what
+        uint64_t offset, found, expected, pid
+
+    ctypedef struct aipc_seg:
+        uint8_t *base
+        aipc_header *header
+        uint64_t self, device, inode, bells_taken
+        uint32_t slot, generation, forked, participants, free_contexts
+        aipc_status (*idle)(aipc_seg *seg, const uint32_t *word, uint32_t seen) noexcept
+        void *user
+        uint64_t stall_ns
+        aipc_fault fault
+        int error
+
+    ctypedef struct aipc_ctx:
+        aipc_seg *seg
+
+    aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **ctx)
+    void aipc_ctx_leave(aipc_ctx *ctx)
+
+    # --- heap.h, holdings.h
+    ctypedef struct aipc_heap_stats:
+        uint64_t total_bytes, free_bytes, largest_free, used_blocks
+
+    aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint32_t flags,
+                                   uint64_t *orphan, uint64_t *payload)
+    aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags)
+    aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats)
+    aipc_status aipc_deallocate(aipc_ctx *ctx, uint64_t payload)
+
+    # --- catalog.h
+    ctypedef struct aipc_object_spec:
+        uint8_t kind
+        const char *name
+        uint32_t name_size
+        uint64_t type, size
+        uint32_t count
+        const void *initial
+
+    ctypedef struct aipc_object_ref:
+        uint64_t object, payload, size, type, serial, holding
+        uint32_t count
+        uint8_t kind
+
+    ctypedef struct aipc_object_info:
+        aipc_object_ref ref
+        char name[255]
+        uint32_t name_size
+        uint64_t pins
+
+    aipc_status aipc_construct(aipc_ctx *ctx, const aipc_object_spec *spec, aipc_object_ref *ref)
+    aipc_status aipc_find(aipc_ctx *ctx, uint8_t kind, const char *name, uint32_t name_size,
+                          aipc_object_ref *ref)
+    aipc_status aipc_find_or_construct(aipc_ctx *ctx, const aipc_object_spec *spec, aipc_object_ref *ref,
+                                       cbool *created)
+    aipc_status aipc_pin(aipc_ctx *ctx, aipc_object_ref *ref)
+    aipc_status aipc_unpin(aipc_ctx *ctx, uint32_t slot, uint64_t holding)
+    aipc_status aipc_destroy(aipc_ctx *ctx, const aipc_object_ref *ref)
+    aipc_status aipc_object_at(aipc_ctx *ctx, uint64_t object, uint64_t serial, aipc_object_ref *ref)
+    cbool aipc_object_destroyed(aipc_seg *seg, const aipc_object_ref *ref)
+    aipc_status aipc_catalog_list(aipc_ctx *ctx, aipc_object_info *infos, uint64_t capacity, uint64_t *copied)
+
+    # --- participants.h
+    ctypedef struct aipc_participant_info:
+        uint32_t slot, generation, uid
+        uint64_t pid, pid_namespace, start_time, attached_at
+        cbool alive
+        cbool is_self "self"
+
+    aipc_status aipc_participants_list(aipc_seg *seg, aipc_participant_info *infos, uint32_t capacity,
+                                       uint32_t *count)
+
+    # --- bells.h, watch.h, waiters.h
+    ctypedef struct aipc_bell_target:
+        uint32_t slot, generation, bell
+        cbool set
+
+    aipc_status aipc_bell_take(aipc_seg *seg, uint32_t *bell, int *fd)
+    void aipc_bell_give_back(aipc_seg *seg, uint32_t bell)
+    cbool aipc_bell_arm(aipc_seg *seg, uint32_t bell)
+    void aipc_bell_woken(aipc_seg *seg, uint32_t bell)
+    void aipc_bell_ring(aipc_seg *seg, const aipc_bell_target *target)
+    aipc_status aipc_watch_open(aipc_seg *seg, int *fd)
+    aipc_status aipc_watch_refresh(aipc_seg *seg)
+    aipc_status aipc_watch_collect(aipc_ctx *ctx, cbool *suspects)
+    uint32_t aipc_watch_epoch(const aipc_seg *seg)
+    aipc_status aipc_wait_collect(aipc_ctx *ctx, uint32_t bell, uint64_t *tokens, uint32_t capacity,
+                                  uint32_t *count)
+
+    # --- lock.h
+    ctypedef struct aipc_lock_stats:
+        cbool locked, abandoned, mine
+        uint64_t owner_pid
+        uint32_t waiters, contended, takeovers
+
+    aipc_status aipc_lock_try(aipc_seg *seg, aipc_lock *lock)
+    aipc_status aipc_lock_try_slow(aipc_seg *seg, aipc_lock *lock)
+    aipc_status aipc_lock_try_recover(aipc_ctx *ctx, aipc_lock *lock)
+    aipc_status aipc_lock_spin(aipc_seg *seg, aipc_lock *lock, uint64_t ns) nogil
+    aipc_status aipc_lock_wait(aipc_ctx *ctx, aipc_lock *lock, uint32_t bell, uint64_t token, cbool barge,
+                               uint32_t *node)
+    aipc_status aipc_lock_look(aipc_ctx *ctx, aipc_lock *lock, uint32_t node)
+    aipc_status aipc_lock_cancel(aipc_ctx *ctx, aipc_lock *lock, uint32_t node)
+    cbool aipc_lock_release_fast(aipc_seg *seg, aipc_lock *lock)
+    aipc_status aipc_lock_release_slow(aipc_ctx *ctx, aipc_lock *lock)
+    aipc_status aipc_lock_close(aipc_ctx *ctx, aipc_lock *lock)
+    void aipc_lock_stats_get(aipc_seg *seg, const aipc_lock *lock, aipc_lock_stats *stats)
+
+    # --- segment.h
+    ctypedef struct aipc_create_options:
+        uint64_t size, max_size
+        uint32_t participants, flags, mode
+
+    ctypedef struct aipc_segment_info:
+        uint8_t uuid[16]
+        uint64_t size, max_size, created_at, creator_pid
+        uint32_t participants, flags, state, unlinked, alive, uid, mode
+
+    void aipc_segment_init(aipc_seg *seg, int fd, const char *path)
+    uint64_t aipc_segment_minimum(uint64_t size, uint32_t participants)
+    aipc_status aipc_segment_create(aipc_seg *seg, const aipc_create_options *options) nogil
+    aipc_status aipc_segment_open(aipc_seg *seg) nogil
+    aipc_status aipc_segment_reattach(aipc_seg *seg)
+    aipc_status aipc_segment_detach(aipc_seg *seg)
+    aipc_status aipc_segment_remove(int fd, const char *path, int *error)
+    aipc_status aipc_segment_peek(int fd, const char *path, aipc_segment_info *info, aipc_fault *fault,
+                                  int *error)
+
+    # --- report.h, check.h
+    enum: AIPC_REPORT_ROOM
+
+    ctypedef struct aipc_finding:
+        const char *what
+        uint64_t offset, found, expected
+
+    ctypedef struct aipc_report:
+        uint64_t findings
+        aipc_finding finding[64]
+        uint64_t blocks, free_blocks, user_blocks, owned_blocks, internal_blocks
+        uint64_t objects, holdings, nodes_waiting
+        uint64_t free_bytes, largest_free
+
+    aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report)
+
+    # --- os.h
+    void aipc_os_futex_wait(const uint32_t *word, uint32_t seen, uint64_t timeout_ns) nogil
+    aipc_status aipc_os_test_bytes(int fd, int64_t first, int64_t count, int *error)
+    void aipc_os_drain(int fd) nogil
+    aipc_status aipc_os_poll2(int first, int second, uint64_t timeout_ns) nogil
+    uint64_t aipc_os_now() nogil
+    uint32_t aipc_os_cpus()
+    void aipc_os_yield() nogil

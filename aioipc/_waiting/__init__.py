@@ -1,0 +1,78 @@
+"""How tasks wait: the only part of aioipc that knows event loops.
+
+A primitive's handle can `wait(bell, token)`: stand in a queue of the segment, giving a node that can `look()`
+whether its turn has come, and `cancel()`.  This package parks the task in between:
+
+    _doorbell.py  one bell for each event loop and segment, and who waits there
+    _asyncio.py   parking with futures (asyncio, uvloop)
+    _trio.py      parking with trio's rescheduling
+
+A task looks itself, when it runs again, and nothing is awaited between a look that succeeds and its
+return; so whatever ends the wait instead - a cancellation, a closed segment, a collected coroutine -
+finds the node still there, and `cancel` passes on what was granted in the same instant.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+from .._native import _core
+from .._native._core import Attachment, Opening
+from ._doorbell import Doorbell, Waitable, find
+
+__all__ = ["checkpoint", "close", "passed_on", "wait"]
+
+
+def _under_trio() -> bool:
+    sniffio = sys.modules.get("sniffio")  # trio imports it
+    return sniffio is not None and getattr(sniffio.thread_local, "name", None) == "trio"
+
+
+_core.checkpoints("trio", _under_trio)  # every await is a checkpoint there
+
+
+async def checkpoint() -> None:
+    """A chance to be cancelled and to let others run, for a library that wants one at every await."""
+    if _core.checkpoint_wanted():
+        from . import _trio
+
+        await _trio.checkpoint()
+
+
+async def wait(handle: Waitable) -> None:
+    """Waits until `handle` has what it waits for, first come first served; ClosedError when it never can."""
+    await _doorbell(handle.opening.attachment).wait(handle)
+
+
+def _doorbell(attachment: Attachment) -> Doorbell:
+    """The running loop's doorbell, made when it is first needed."""
+    if _core.checkpoint_wanted():
+        from . import _trio
+
+        return _trio.doorbell(attachment)
+    from . import _asyncio
+
+    return _asyncio.doorbell(attachment)
+
+
+def passed_on(attachment: Attachment) -> None:
+    """This thread has just woken somebody: a task of its own loop is spared the way through the kernel."""
+    doorbell = find(attachment, _running())
+    if doorbell is not None:
+        doorbell.drain()
+
+
+def _running() -> Any:
+    """What stands for the running event loop; None when there is none."""
+    if _core.checkpoint_wanted():
+        from . import _trio
+
+        return _trio.running()
+    return asyncio._get_running_loop()
+
+
+def close(opening: Opening) -> None:
+    """Withdraws everybody who waits through `opening`; they get ClosedError."""
+    attachment = opening.attachment
+    for doorbell in list(attachment.doorbells.values() if attachment.doorbells else ()):
+        doorbell.withdraw(opening)

@@ -1,0 +1,61 @@
+"""Parking under asyncio, and loops that follow its rules (uvloop)."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .._native._core import Attachment
+from ._doorbell import Doorbell, Place, Waitable, find
+
+
+class AsyncioDoorbell(Doorbell):
+    """Tasks are parked on futures."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, attachment: Attachment, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(attachment, loop)
+        loop.add_reader(self._epoll.fileno(), self.drain)  # the loop's reference keeps the doorbell alive
+
+    async def wait(self, handle: Waitable) -> None:
+        token, place = self._stand(handle)
+        if place is None:
+            return
+        try:
+            while True:
+                place.parked = self.loop.create_future()
+                self._arm()
+                await place.parked
+                if place.ready():
+                    return
+        finally:
+            self._leave(token, place)
+
+    def _wake(self, place: Place) -> None:
+        if place.parked is not None and not place.parked.done():
+            place.parked.set_result(None)
+
+    def _later(self, seconds: float) -> None:
+        if seconds:
+            self.loop.call_later(seconds, self.drain)
+        else:
+            self.loop.call_soon(self.drain)
+
+    def _in_loop(self, call: Callable[..., None], *args: Any) -> None:
+        if self._thread == threading.get_ident():
+            call(*args)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self.loop.call_soon_threadsafe(call, *args)
+
+    def _unhook(self) -> None:
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self._epoll.fileno())
+
+
+def doorbell(attachment: Attachment) -> Doorbell:
+    """The running loop's doorbell."""
+    loop = asyncio.get_running_loop()
+    return find(attachment, loop) or AsyncioDoorbell(attachment, loop)

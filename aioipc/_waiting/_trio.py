@@ -1,0 +1,90 @@
+"""Parking under trio.  Imported only where trio is running."""
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from .._native._core import Attachment
+from ._doorbell import Doorbell, Place, Waitable, find
+
+checkpoint = trio.lowlevel.checkpoint
+
+
+class TrioDoorbell(Doorbell):
+    """Tasks are parked with trio's own rescheduling; a system task listens for the bell."""
+
+    loop: trio.lowlevel.TrioToken
+
+    def __init__(self, attachment: Attachment, loop: trio.lowlevel.TrioToken) -> None:
+        super().__init__(attachment, loop)
+        self._due = math.inf
+        self._scope = trio.CancelScope()
+        trio.lowlevel.spawn_system_task(self._listen, name="aioipc doorbell")
+
+    async def _listen(self) -> None:
+        """Runs as long as trio does, or until the segment is closed."""
+        try:
+            while not self._closed:
+                with (
+                    trio.CancelScope(deadline=self._due) as self._scope,
+                    contextlib.suppress(trio.ClosedResourceError),
+                ):
+                    await trio.lowlevel.wait_readable(self._epoll.fileno())
+                self._due = math.inf
+                self.drain()
+        finally:
+            self.close()
+
+    @trio.lowlevel.enable_ki_protection
+    async def wait(self, handle: Waitable) -> None:
+        token, place = self._stand(handle)
+        if place is None:
+            return
+        try:
+            while True:
+                place.parked = trio.lowlevel.current_task()
+                self._arm()
+                await trio.lowlevel.wait_task_rescheduled(lambda _: self._abort(place))
+                if place.ready():
+                    return
+        finally:
+            self._leave(token, place)
+
+    @staticmethod
+    def _abort(place: Place) -> trio.lowlevel.Abort:
+        place.parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake(self, place: Place) -> None:
+        task, place.parked = place.parked, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def _later(self, seconds: float) -> None:
+        self._due = min(self._due, trio.current_time() + seconds)
+        self._scope.deadline = self._due
+
+    def _in_loop(self, call: Callable[..., None], *args: Any) -> None:
+        if self._thread == threading.get_ident():
+            call(*args)
+        else:
+            with contextlib.suppress(trio.RunFinishedError):
+                self.loop.run_sync_soon(call, *args)
+
+    def _unhook(self) -> None:
+        with contextlib.suppress(RuntimeError):  # trio has ended
+            trio.lowlevel.notify_closing(self._epoll.fileno())
+
+
+def running() -> trio.lowlevel.TrioToken:
+    """What stands for the running loop."""
+    return trio.lowlevel.current_trio_token()
+
+
+def doorbell(attachment: Attachment) -> Doorbell:
+    """The running loop's doorbell."""
+    return find(attachment, running()) or TrioDoorbell(attachment, running())

@@ -1,0 +1,87 @@
+"""Who is killed, and when.
+
+Every second kill is aimed: the killer watches the board until somebody holds the lock, stops that process
+(SIGSTOP) until another one queues behind it, and kills it.  The other kills are blind: anybody, at any
+instant.  A worker whose file has cost two lives already is let finish it; else a slow machine would never
+get through the longest files.
+"""
+
+import os
+import random
+import signal
+import time
+
+from aioipc import Lock
+
+from .board import Board
+from .crew import Crew
+
+__all__ = ["Killer"]
+
+_LIVES = 2
+_GLANCE = 20e-6  # seconds between two looks at the board
+
+
+class Killer:
+    """SIGKILLs one worker each `interval` seconds."""
+
+    def __init__(self, board: Board, lock: Lock, crew: Crew, interval: float) -> None:
+        self._board, self._lock, self._crew = board, lock, crew
+        self._interval = interval
+        self._aim = True
+        self.kills_at_seat = [0] * len(board.seats)
+        self.next_at = time.monotonic() + interval
+
+    @property
+    def kills(self) -> int:
+        """How many so far."""
+        return sum(self.kills_at_seat)
+
+    def strike_if_due(self) -> None:
+        """Kill one worker, if it is time."""
+        now = time.monotonic()
+        if now < self.next_at:
+            return
+        self.next_at = max(self.next_at + self._interval, now)
+        seat = self._catch_holder() if self._aim else None
+        if seat is None:
+            seat = self._anybody()
+        if seat is not None:
+            self._kill(seat)
+        self._aim = not self._aim
+
+    def _catch_holder(self) -> int | None:
+        """Watch for a holder and stop it until somebody waits for it; not for long, and it may be faster."""
+        limit = time.monotonic() + self._interval / 2
+        while not (holder := self._board.holder):
+            if time.monotonic() > limit:
+                return None
+            time.sleep(_GLANCE)
+        pid = self._crew.ready().get(holder - 1)
+        if pid is None or not _signal(pid, signal.SIGSTOP):
+            return None  # dead already
+        limit = time.monotonic() + self._interval / 2
+        while self._board.holder == holder and time.monotonic() < limit:
+            if self._lock.statistics().waiters:
+                break
+            time.sleep(_GLANCE)
+        return holder - 1
+
+    def _anybody(self) -> int | None:
+        seats = [seat for seat in self._crew.ready() if self._board.seats[seat].lost < _LIVES]
+        return random.choice(seats) if seats else None
+
+    def _kill(self, seat: int) -> None:
+        pid = self._crew.ready()[seat]
+        self._board.seats[seat].killed_at = self._board.killed_at = time.monotonic_ns()
+        if _signal(pid, signal.SIGKILL):
+            self.kills_at_seat[seat] += 1
+        self._board.seats[seat].pid = 0  # it is not ready any more
+
+
+def _signal(pid: int, number: signal.Signals) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False  # it has just finished
+    return True

@@ -1,0 +1,123 @@
+"""Lock: mutual exclusion between the tasks and threads of many processes."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+
+from . import _waiting
+from ._native import _core
+from .errors import WouldBlock
+from .objects import New, ObjectName, SharedObject
+
+if TYPE_CHECKING:
+    from .segment import ManagedSegment
+
+__all__ = ["Lock", "LockStatistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class LockStatistics:
+    """A lock at one moment."""
+
+    locked: bool
+    """Whether a living process holds it, or it is on its way to a waiter."""
+    mine: bool
+    """Whether this process holds it."""
+    abandoned: bool
+    """Whether its holder died, or the holder before the present one died holding it."""
+    owner_pid: int | None
+    """The holder, in its own pid namespace."""
+    waiters: int
+    """Tasks and threads of all processes that stand in its queue."""
+    contended: int
+    """How many acquisitions had to queue, since it was constructed."""
+    abandoned_count: int
+    """How many times it was taken over from a process that died."""
+
+
+class Lock(_core.LockHandle, SharedObject):
+    """A lock for the tasks and threads of any number of processes.
+
+    Parameters: the segment it lives in; its name (found or constructed), none for a new anonymous one;
+    `spin_us`, how many microseconds an acquire may spin before it sleeps, while another process holds the
+    lock and spinning has paid lately (50; 0 on a machine with one processor).
+
+    Waiters are served first come first served; a running process may still take a free lock ahead of a
+    sleeping one, until that one has waited 1 ms.  Within one process the order is strict.  As asyncio's,
+    it is not reentrant and may be released by any task or thread of the process that holds it, by no
+    other process.
+
+    When the holder's process dies, the next waiter gets the lock at once, and `abandoned` is True until it
+    releases.  When a waiter dies or is cancelled, it is skipped.  A stopped holder keeps the lock.
+
+    Example::
+
+        orders = Lock(segment, "orders")
+        async with orders:
+            ...
+        with orders.blocking:        # the same lock, in a thread
+            ...
+    """
+
+    __slots__ = ()
+    _type: ClassVar[int] = _core.TYPE_LOCK
+    _size: ClassVar[int] = _core.LOCK_SIZE
+
+    def __init__(
+        self, segment: "ManagedSegment", name: ObjectName | New = None, *, spin_us: float | None = None
+    ) -> None:
+        self._attach(segment, name)
+        self.spin_us = spin_us
+
+    async def acquire(self) -> Literal[True]:
+        """Takes the lock, waiting for it as long as it takes; returns True.
+
+        Cancelled while it waits, it leaves no trace: a lock that came in the same instant goes to the next.
+        Under asyncio it does not suspend when the lock is free; under trio it is a checkpoint before
+        the lock is taken.  Raises ClosedError when the segment is closed or the lock destroyed.
+        """
+        if _core.checkpoint_wanted():
+            await _waiting.checkpoint()
+        if not self.try_acquire() and not self.spin():
+            await _waiting.wait(self)
+        return True
+
+    async def _enter(self) -> None:
+        await self.acquire()
+
+    def acquire_nowait(self) -> None:
+        """Takes the lock if that needs no waiting; raises WouldBlock otherwise, ClosedError as `acquire`."""
+        if not self.try_recover():
+            raise WouldBlock(f"{self!r}: await acquire() to wait for it")
+
+    def statistics(self) -> LockStatistics:
+        """The lock at this moment, as a frozen record."""
+        locked, abandoned, mine, pid, waiters, contended, takeovers = self._statistics()
+        return LockStatistics(locked, mine, abandoned, pid or None, waiters, contended, takeovers)
+
+    def _passed_on(self) -> None:
+        _waiting.passed_on(self.opening.attachment)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("use 'async with lock:' in a coroutine, or 'with lock.blocking:' in a thread")
+
+    def __exit__(self, *_: object) -> None:
+        """There for `with` to reach `__enter__`, which says what to use instead."""
+
+    def _found(self) -> None:
+        self.spin_us = None
+
+    def _local_state(self) -> Any:
+        return self.spin_us
+
+    def _restore_local_state(self, state: Any) -> None:
+        self.spin_us = state
+
+    def __repr__(self) -> str:
+        name = "" if self.pin.kind == _core.ANONYMOUS or self.opening.closed else f" {self.name!r}"
+        if self.opening.closed:
+            return f"<aioipc.Lock{name} [closed]>"
+        statistics = self.statistics()
+        state = f"locked by {statistics.owner_pid}" if statistics.locked else "unlocked"
+        abandoned = ", abandoned" if statistics.abandoned else ""
+        waiters = f", waiters:{statistics.waiters}" if statistics.waiters else ""
+        return f"<aioipc.Lock{name} [{state}{abandoned}{waiters}]>"

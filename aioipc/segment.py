@@ -1,0 +1,413 @@
+"""Segments: memory that several processes share, with an allocator and a catalog of objects in it."""
+
+import os
+import sys
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from weakref import WeakValueDictionary
+
+from . import _names, _waiting
+from ._native._core import LAST_DETACH, MAX_PARTICIPANTS, Attachment, Block, Opening, minimum_size
+from .errors import ClosedError, NotFoundError
+from .objects import Kind, New, ObjectName, SharedObject, encode_name, kind_of
+from .report import Finding, Report
+
+__all__ = ["Lifetime", "ManagedSegment", "ManagedSharedMemory", "Participant"]
+
+T = TypeVar("T", bound=SharedObject)
+Lifetime = Literal["persistent", "last_detach"]
+_PAGE = 4096
+
+# One attachment for each segment of this process, however often it is opened.
+_attachments: WeakValueDictionary[tuple[int, int], Attachment] = WeakValueDictionary()
+_attaching = threading.RLock()
+
+
+def _after_fork() -> None:
+    global _attaching
+    _attaching = threading.RLock()  # its holder may be a thread that the child does not have
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """One process that has the segment open."""
+
+    pid: int
+    """In the process's own pid namespace."""
+    alive: bool
+    """False: it was killed and nobody has cleaned up after it yet."""
+    is_self: bool
+    slot: int
+    generation: int
+    """Slot and generation together never repeat in a segment."""
+    uid: int
+    pid_namespace: int
+    start_time: int
+    """Clock ticks from boot to the start of the process."""
+    attached_at: float
+    """Seconds since the epoch."""
+
+
+class ManagedSegment:
+    """What all kinds of segments have in common; each has `create`, `open` and `open_or_create`.
+
+    Close a segment with `close()` or `with`: what was made through it, blocks and objects, then raises
+    ClosedError, also from pending awaits.  Several handles on one segment may be open in a process.
+    """
+
+    _opening: Opening
+    _name: str
+    _quiet = False  # whether it may be dropped without close()
+    _pid: int
+    _made_at: str
+
+    def __init__(self) -> None:
+        raise TypeError(f"make one with {type(self).__name__}.create(), open() or open_or_create()")
+
+    @classmethod
+    def _handle(cls, opening: Opening, name: str) -> Self:
+        self = cls.__new__(cls)
+        self._opening = opening
+        self._name = name
+        self._pid = os.getpid()
+        self._made_at = _caller()
+        return self
+
+    # --- what it is
+
+    @property
+    def name(self) -> str:
+        """The name it was opened by."""
+        return self._name
+
+    @property
+    def uuid(self) -> uuid.UUID:
+        """Identifies this very segment, and no later one of the same name."""
+        return uuid.UUID(bytes=self._attachment.uuid)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole segment, its own records included."""
+        return self._attachment.size
+
+    @property
+    def max_size(self) -> int:
+        """Bytes it may grow to."""
+        return self._attachment.max_size
+
+    @property
+    def free_memory(self) -> int:
+        """Bytes that are free, in all free blocks together."""
+        return self._attachment.heap_stats()[1]
+
+    @property
+    def largest_free_block(self) -> int:
+        """Bytes of the largest allocation that would succeed now."""
+        return self._attachment.heap_stats()[2]
+
+    @property
+    def closed(self) -> bool:
+        """Whether this handle was closed."""
+        return self._opening.closed
+
+    def participants(self) -> list[Participant]:
+        """The processes that have the segment open."""
+        return [
+            Participant(*record[:8], attached_at=record[8] / 1e9)
+            for record in self._attachment.participants()
+        ]
+
+    def check_sanity(self) -> Report:
+        """Walks everything and reports every contradiction; `bool(report)` is True when it is sound.
+
+        Recovers what killed processes left first.  Others that allocate, construct or wait meanwhile are held
+        up for the walk: about 10 ms for a million blocks.
+        """
+        findings, total, counts = self._attachment.check_sanity()
+        return Report(tuple(Finding(*finding) for finding in findings), total, counts)
+
+    # --- memory
+
+    def allocate(self, n: int, *, alignment: int | None = None) -> Block:
+        """Allocates `n` bytes of zeros, at an address that is a multiple of `alignment` (a power of two; 16).
+
+        The block lives until `deallocate`, also after this process has gone.  Raises SegmentFullError.
+        """
+        block = self._opening.allocate(self, _size(n), 16 if alignment is None else _size(alignment), True)
+        assert block is not None
+        return block
+
+    def try_allocate(self, n: int, *, alignment: int | None = None) -> Block | None:
+        """`allocate`, but None when no free block is large enough."""
+        return self._opening.allocate(self, _size(n), 16 if alignment is None else _size(alignment), False)
+
+    def deallocate(self, block: Block) -> None:
+        """Frees a block for all processes; the Block then raises ClosedError.
+
+        Raises BufferError while memoryviews of it are in use here, NotFoundError when it was freed before.
+        """
+        self._opening.deallocate(block)
+
+    def block(self, handle: int, size: int | None = None) -> Block:
+        """The block that has this handle, in whichever process it was allocated.
+
+        `size` is the number of bytes to show; by default all that the block has, which may be a few more
+        than were asked for.  Raises NotFoundError when there is no such block.
+        """
+        return self._opening.block(self, handle, size)
+
+    # --- objects
+
+    def construct(self, type: type[T], name: ObjectName, *args: Any, **options: Any) -> T:
+        """Constructs an object; AlreadyExistsError when the name is taken."""
+        return type(self, New(name), *args, **options)  # type: ignore[call-arg]
+
+    def find_or_construct(self, type: type[T], name: ObjectName, *args: Any, **options: Any) -> T:
+        """Finds the object or constructs it, atomically across processes: `type(segment, name, ...)`."""
+        return type(self, name, *args, **options)  # type: ignore[call-arg]
+
+    def find(self, type: type[T], name: ObjectName) -> T | None:
+        """The object of this name, None when there is none; TypeMismatchError when it is something else."""
+        pin = self._attachment.find(*encode_name(type, name))
+        return None if pin is None else type._of(self, type._fitting(pin, name))
+
+    def destroy(self, type: type[SharedObject], name: ObjectName) -> bool:
+        """Destroys the object of this name; False when there is none.
+
+        The name is free at once; whoever waits on the object gets ClosedError; its memory goes with the last
+        handle of any process.  Raises TypeMismatchError when it is something else.
+        """
+        pin = self._attachment.find(*encode_name(type, name))
+        return pin is not None and type._fitting(pin, name).destroy()
+
+    def destroy_object(self, handle: SharedObject) -> bool:
+        """Destroys an object by its handle, anonymous ones too; False when that was done before."""
+        self._opening_checked()
+        return handle.pin.destroy()
+
+    def name_of(self, handle: SharedObject) -> str | None:
+        """The object's name, None when it is anonymous or unique."""
+        return handle.name
+
+    def kind_of(self, handle: SharedObject) -> Kind:
+        """How the object is addressed: "named", "unique" or "anonymous"."""
+        return kind_of(handle)
+
+    def length_of(self, handle: SharedObject) -> int:
+        """The number of elements: 1 unless the object is an array."""
+        return handle.pin.count
+
+    # --- the end
+
+    def close(self, *, when_released: bool = False) -> None:
+        """Closes this handle; again does nothing.
+
+        Tasks and threads that wait through it get ClosedError; locks that the process still holds count as
+        abandoned once its last handle is closed.  Raises BufferError, and closes nothing, while memoryviews
+        of its blocks are in use; `when_released=True` closes for everything new and unmaps with the last one.
+        """
+        opening = self._opening
+        if not opening.closed:
+            opening.begin_close(when_released)
+            _waiting.close(opening)
+            opening.finish_close()
+
+    def __enter__(self) -> Self:
+        self._opening_checked()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        opening = getattr(self, "_opening", None)
+        if opening is not None and not opening.closed:
+            if not self._quiet and self._pid == os.getpid():
+                message = f"unclosed {self!r}, opened at {self._made_at}"
+                warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
+            self.close(when_released=True)
+
+    def __repr__(self) -> str:
+        return f"<aioipc.{type(self).__name__} {self._name!r}{' closed' if self._opening.closed else ''}>"
+
+    # --- for the other modules
+
+    @property
+    def _attachment(self) -> Attachment:
+        return self._opening_checked().attachment
+
+    def _opening_checked(self) -> Opening:
+        if self._opening.closed:
+            raise ClosedError(f"{self!r}")
+        return self._opening
+
+
+class ManagedSharedMemory(ManagedSegment):
+    """A segment in named POSIX shared memory: /dev/shm/<name>.
+
+    Example::
+
+        with ManagedSharedMemory.create("shop", 1 << 20) as segment:      # in one process
+            block = segment.allocate(100)
+
+        with ManagedSharedMemory.open("shop") as segment:                 # in others
+            orders = Lock(segment, "orders")
+    """
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        size: int,
+        *,
+        max_size: int | None = None,
+        mode: int = 0o600,
+        algorithm: str = "best_fit",
+        lifetime: Lifetime = "persistent",
+        participants: int = 64,
+    ) -> Self:
+        """Creates a segment of `size` bytes (rounded up to whole pages) and opens it.
+
+        `max_size` bytes of address space are reserved for growing. `mode` is applied exactly, whatever the
+        umask. `participants` processes can have it open at once. `lifetime="last_detach"` removes it when the
+        last of them closes it.
+
+        Raises AlreadyExistsError; SegmentFullError when /dev/shm has no room; ValueError.
+        """
+        path = _names.path_of(name)
+        options = _checked_options(size, max_size, mode, algorithm, lifetime, participants)
+        if _names.exists(name):
+            raise _names.already_exists(name)
+        with _names.Draft(name, options[0], mode) as draft, _attaching:
+            attachment = Attachment.create(draft.fd, path, *options)
+            opening = Opening(attachment)
+            try:
+                draft.publish()
+            except BaseException:
+                opening.begin_close(True)
+                opening.finish_close()
+                raise
+            _attachments[attachment.inode] = attachment
+        return cls._handle(opening, name)
+
+    @classmethod
+    def open(cls, name: str, *, allow_other_owner: bool = False) -> Self:
+        """Opens an existing segment.
+
+        Raises NotFoundError; PermissionDeniedError, also when it belongs to another user and
+        `allow_other_owner` is not set (for root too); IncompatibleSegmentError, CorruptSegmentError,
+        TooManyParticipantsError.
+        """
+        path = _names.path_of(name)
+        while True:
+            fd = _names.open_fd(name, allow_other_owner)
+            with _attaching:
+                attachment = _attached(fd, path)
+                if attachment is not None:  # None: it was just going away; the name may be another's by now
+                    return cls._handle(Opening(attachment), name)
+
+    @classmethod
+    def open_or_create(cls, name: str, size: int, *, allow_other_owner: bool = False, **options: Any) -> Self:
+        """Opens the segment, or creates it with `size` and the options of `create`.
+
+        The size and options of a segment that exists are not compared.
+        """
+        while True:
+            try:
+                return cls.open(name, allow_other_owner=allow_other_owner)
+            except NotFoundError:
+                pass
+            try:
+                return cls.create(name, size, **options)
+            except FileExistsError:
+                pass
+
+    @classmethod
+    def remove(cls, name: str, *, allow_other_owner: bool = False) -> bool:
+        """Takes the name away; False when there was none. Who has the segment open keeps it."""
+        return _names.remove(name, allow_other_owner)
+
+    @classmethod
+    def exists(cls, name: str) -> bool:
+        """Whether a segment has this name. Finishes off a last_detach segment whose last user was killed."""
+        return _names.exists(name)
+
+    @classmethod
+    def all(cls) -> Iterator[_names.SegmentInfo]:
+        """Every named segment that this user can read."""
+        return _names.listing()
+
+    def __reduce__(self) -> Any:
+        return _reopen, (type(self), self._name, self._attachment.uuid)
+
+
+def _attached(fd: int, path: str) -> Attachment | None:
+    """This process's attachment to the object behind fd, which is taken over; None when it is going away."""
+    status = os.fstat(fd)
+    key = (status.st_dev, status.st_ino)
+    attachment = _attachments.get(key)
+    if attachment is not None and not attachment.closed:
+        os.close(fd)
+        return attachment
+    attachment = Attachment.open(fd, path)
+    if attachment is not None:
+        _attachments[key] = attachment
+    return attachment
+
+
+def _reopen(cls: type[ManagedSharedMemory], name: str, identity: bytes) -> ManagedSharedMemory:
+    segment = cls.open(name)
+    segment._quiet = True  # nobody wrote an open() that a close() could belong to
+    if segment._attachment.uuid != identity:
+        segment.close()
+        raise NotFoundError(f"segment {name!r} is not the one that was pickled: that one is gone")
+    return segment
+
+
+def _checked_options(
+    size: int, max_size: int | None, mode: int, algorithm: str, lifetime: str, participants: int
+) -> tuple[int, int, int, int, int]:
+    """(size, max_size, participants, flags, mode) for the core; ValueError for what it would refuse."""
+    if algorithm != "best_fit":
+        raise ValueError(f"algorithm must be 'best_fit', not {algorithm!r}")
+    if lifetime not in ("persistent", "last_detach"):
+        raise ValueError(f"lifetime must be 'persistent' or 'last_detach', not {lifetime!r}")
+    if not 1 <= participants <= MAX_PARTICIPANTS:
+        raise ValueError(f"participants must be between 1 and {MAX_PARTICIPANTS}, not {participants}")
+    if mode & ~0o777:
+        raise ValueError(f"mode must be permission bits, at most 0o777, not {mode:#o}")
+    size = -(-_size(size) // _PAGE) * _PAGE
+    least = minimum_size(size, participants)
+    if size < least:
+        raise ValueError(
+            f"a segment for {participants} participants needs more than {least} bytes, not {size}; "
+            "make it larger, or lower participants="
+        )
+    largest = size if max_size is None else -(-_size(max_size) // _PAGE) * _PAGE
+    if not size <= largest < 1 << 47:
+        raise ValueError(f"max_size must be between size ({size}) and 128 TiB, not {largest}")
+    return size, largest, participants, LAST_DETACH if lifetime == "last_detach" else 0, mode
+
+
+def _size(n: int) -> int:
+    if not 0 <= n < 1 << 63:
+        raise ValueError(f"a number of bytes must be between 0 and 2**63, not {n}")
+    return n
+
+
+def _caller() -> str:
+    """Where the first frame outside this package is."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
