@@ -29,7 +29,8 @@ from .errors import (
 from .lock import Lock, LockStatistics
 from .objects import SharedObject, anonymous_instance, unique_instance
 from .report import Finding, Report
-from .segment import ManagedSegment, ManagedSharedMemory, Participant
+from .segment import ManagedSegment, Participant
+from .shared_memory import ManagedSharedMemory
 
 __all__ = [
     # segments

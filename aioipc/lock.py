@@ -34,7 +34,7 @@ class LockStatistics:
     """How many times it was taken over from a process that died."""
 
 
-class Lock(_core.LockHandle, SharedObject):
+class Lock(SharedObject, _core.LockHandle):
     """A lock for the tasks and threads of any number of processes.
 
     Parameters: the segment it lives in; its name (found or constructed), none for a new anonymous one;

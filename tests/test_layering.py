@@ -28,7 +28,13 @@ CORE_LEVELS = (
     {"aipc"},  # the facade: includes everything
 )
 # Files that are a part of a unit of another name.
-CORE_PARTS = {"os_linux": "os", "heap_check": "heap", "names": "catalog"}
+CORE_PARTS = {
+    "os_linux": "os",
+    "heap_check": "heap",
+    "names": "catalog",
+    "catalog_check": "catalog",
+    "waiters_check": "waiters",
+}
 
 # Lowest first.  A module imports only modules of lower levels; a package counts as one module.
 PYTHON_LEVELS = (
@@ -37,7 +43,7 @@ PYTHON_LEVELS = (
     {"_names", "_waiting", "report"},
     {"objects"},
     {"segment"},
-    {"lock"},
+    {"lock", "shared_memory"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
     {"testing"},
     {"demo"},

@@ -1,5 +1,6 @@
 # One process's attachment to a segment: operations on it as a whole.  Part of _core.pyx.
 
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class Attachment:
     """This process's one attachment to a segment, shared by all its openings."""
 
@@ -330,11 +331,17 @@ cdef class Attachment:
         check(self.seg, aipc_watch_open(self.seg, &fd), "watching the other processes")
         return fd
 
-    def watch(self) -> bool:
-        """Watches newcomers, recovers the dead; True: some are suspect, call again in about 1 ms."""
+    def watch(self, bint only_newcomers=False) -> bool:
+        """Watches newcomers, recovers the dead; True: some are suspect, call again in about 1 ms.
+
+        `only_newcomers`: when there are none, the watch descriptor will tell of the dead in time.
+        """
         cdef cbool suspects = False
         self.require()
+        cdef uint32_t roster = self.seg.roster_seen
         check(self.seg, aipc_watch_refresh(self.seg), "watching the other processes")
+        if only_newcomers and roster == self.seg.roster_seen:
+            return False
         cdef aipc_ctx *ctx = self.enter()
         cdef aipc_status status = aipc_watch_collect(ctx, &suspects)
         aipc_ctx_leave(ctx)

@@ -145,7 +145,7 @@ cdef int shield = 0  # > 0 while an operation that must not be cut short is unde
 cdef aipc_status _idle(aipc_seg *seg, const uint32_t *word, uint32_t seen) noexcept:
     with nogil:
         aipc_os_futex_wait(word, seen, 10_000_000)
-    if shield == 0 and PyErr_CheckSignals() != 0:
+    if shield == 0 and seg.uninterruptible == 0 and PyErr_CheckSignals() != 0:
         return AIPC_INTERRUPTED
     return AIPC_OK
 

@@ -1,5 +1,6 @@
 # Lock.  Part of _core.pyx.
 
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class LockPin(Pin):
     """One lock, as this process knows it."""
 
@@ -79,6 +80,7 @@ cdef class LockPin(Pin):
         return wait
 
 
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class LockWait:
     """A place in a lock's queue, until look() says True or raises ClosedError, or cancel()."""
 
@@ -200,7 +202,7 @@ cdef class LockHandle(Handle):
         self.spin_ns = <uint64_t>(value * 1000)
 
     cdef inline int ready(self) except -1:
-        if self.opening.closed:
+        if self.opening is None or self.opening.closed:
             raise ClosedError("the segment of this lock is closed")
         if self.lock.identity != self.lock.seg.self:
             self.lock.renew()
@@ -236,8 +238,6 @@ cdef class LockHandle(Handle):
         cdef bint late = False
         cdef uint64_t limit = FOREVER, deadline = FOREVER
         if timeout is not None:
-            if not timeout >= 0:
-                raise ValueError(f"timeout must be a number of seconds >= 0 or None, not {timeout!r}")
             limit = <uint64_t>(min(<double>timeout, 1e9) * 1e9)
             if limit == 0:
                 return self.lock.try_recover()
@@ -349,6 +349,8 @@ cdef class BlockingLock:
         Returns True when it holds the lock, False when the time was over.  A KeyboardInterrupt leaves
         it not held.  Raises ClosedError when the segment is closed or the lock destroyed.
         """
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout must be a number of seconds >= 0 or None, not {timeout!r}")
         return self.handle.take() or self.handle.block(timeout)
 
     @cython.binding(False)

@@ -1,5 +1,6 @@
 # Segment handles and blocks of raw memory.  Part of _core.pyx.
 
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class Opening:
     """One open segment handle: everything made through it stops working when it closes."""
 
@@ -108,6 +109,7 @@ cdef Block _block(object segment, Opening opening, uint64_t handle, uint64_t siz
     return block
 
 
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class Block:
     """Memory in a segment: a writable buffer that other processes reach by its `handle`.
 
@@ -130,7 +132,7 @@ cdef class Block:
         raise TypeError("make blocks with segment.allocate(n) or segment.block(handle)")
 
     cdef int require(self) except -1:
-        if self.freed:
+        if self.freed or self.opening is None:
             raise ClosedError(f"block {self.handle} was deallocated")
         return self.opening.require()
 

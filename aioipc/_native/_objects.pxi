@@ -1,5 +1,6 @@
 # Objects: pins, and the handles users hold.  Part of _core.pyx.
 
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class Pin:
     """Keeps an object's memory for this process.  One for each process and object: what a process knows about
     an object beside what the segment says stands here."""

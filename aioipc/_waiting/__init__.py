@@ -18,6 +18,7 @@ from typing import Any
 
 from .._native import _core
 from .._native._core import Attachment, Opening
+from . import _asyncio
 from ._doorbell import Doorbell, Waitable, find
 
 __all__ = ["checkpoint", "close", "passed_on", "wait"]
@@ -50,8 +51,6 @@ def _doorbell(attachment: Attachment) -> Doorbell:
         from . import _trio
 
         return _trio.doorbell(attachment)
-    from . import _asyncio
-
     return _asyncio.doorbell(attachment)
 
 

@@ -17,7 +17,7 @@ class AsyncioDoorbell(Doorbell):
 
     def __init__(self, attachment: Attachment, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(attachment, loop)
-        loop.add_reader(self._epoll.fileno(), self.drain)  # the loop's reference keeps the doorbell alive
+        loop.add_reader(self._epoll.fileno(), self.rung)  # the loop's reference keeps the doorbell alive
 
     async def wait(self, handle: Waitable) -> None:
         token, place = self._stand(handle)
@@ -39,7 +39,7 @@ class AsyncioDoorbell(Doorbell):
 
     def _later(self, seconds: float) -> None:
         if seconds:
-            self.loop.call_later(seconds, self.drain)
+            self.loop.call_later(seconds, self.rung)
         else:
             self.loop.call_soon(self.drain)
 

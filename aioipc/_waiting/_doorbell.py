@@ -74,11 +74,11 @@ class Doorbell(abc.ABC):
         self._retry = 0.0
         self._pid, self._thread = os.getpid(), threading.get_ident()
         self._identity = attachment.identity
-        self.bell, self._bell_fd = attachment.bell_take()
-        self._epoll = select.epoll()
-        self._epoll.register(self._bell_fd, select.EPOLLIN)
-        self._epoll.register(attachment.watch_open(), select.EPOLLIN)
         self._epoch = attachment.epoch
+        self._epoll = select.epoll()
+        self._epoll.register(attachment.watch_open(), select.EPOLLIN)
+        self.bell, self._bell_fd = attachment.bell_take()
+        self._epoll.register(self._bell_fd, select.EPOLLIN)
         _register(self, attachment)
 
     # --- what a kind of loop adds
@@ -107,7 +107,7 @@ class Doorbell(abc.ABC):
 
     def _stand(self, handle: Waitable) -> tuple[int, Place | None]:
         """(token, place) in the queue of `handle`; no place when it need not wait."""
-        self._watch()
+        self._watch(only_newcomers=bool(self._places))
         token = next(_tokens)
         node = handle.wait(self.bell, token)
         if node is None:
@@ -125,7 +125,11 @@ class Doorbell(abc.ABC):
             if self._attachment.bell_arm(self.bell):
                 self._later(0)
 
-    def drain(self) -> None:
+    def rung(self) -> None:
+        """The bell or the watch has something: called by the loop."""
+        self.drain(only_newcomers=False)
+
+    def drain(self, only_newcomers: bool = True) -> None:
         """Wakes the tasks whose turn may have come."""
         if self._closed or self._attachment.closed:
             return
@@ -135,14 +139,14 @@ class Doorbell(abc.ABC):
                 place = self._places.get(token)
                 if place is not None:
                     self._wake(place)
-            self._watch()
+            self._watch(only_newcomers)
             if self._places:
                 self._arm()
         except Exception:  # they look, and each gets the exception itself
             self._wake_all()
 
-    def _watch(self) -> None:
-        suspects = self._attachment.watch()
+    def _watch(self, only_newcomers: bool) -> None:
+        suspects = self._attachment.watch(only_newcomers)
         self._retry = min(max(2 * self._retry, FIRST_RETRY), LAST_RETRY) if suspects else 0.0
         if suspects:
             self._later(self._retry)
@@ -176,7 +180,7 @@ class Doorbell(abc.ABC):
             self._epoll.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_epoch"):
+        if hasattr(self, "_bell_fd"):  # it was made
             self.close()
 
 

@@ -35,7 +35,7 @@ class TrioDoorbell(Doorbell):
                 ):
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
                 self._due = math.inf
-                self.drain()
+                self.rung()
         finally:
             self.close()
 

@@ -1,7 +1,7 @@
 """The Block that all processes of the demo share: counters, seats, journal, measurements.
 
 A *seat* is a worker's place.  When its worker is killed, the next one takes the seat, and with it the file
-that the dead one had claimed.
+that the dead one had claimed, and its counts if it had got so far.
 """
 
 from typing import overload
@@ -14,7 +14,7 @@ from .journal import Journal
 __all__ = ["Board", "Seat"]
 
 _HEAD, _SEAT, _HANDOVERS = 8, 8, 4096
-_CHANGES = len(FIELDS) + 4  # the largest change: every total, and four words of a seat
+_CHANGES = len(FIELDS) + 5  # the largest change: every total, next_file, four words of a seat
 
 
 class Word:
@@ -52,9 +52,14 @@ class Seat(_Words):
 
     pid = Word(0)  # by the worker, once it is ready
     claim = Word(1)  # under the lock: file + 1 that is being counted
-    lost = Word(2)  # under the lock: how many workers were killed over this file
-    done = Word(3)  # under the lock: files counted from this seat
-    killed_at = Word(4)  # by the killer, just before it kills
+    counted = Word(2)  # 1 by the worker when `counts` are complete; 0 under the lock when they are added
+    lost = Word(3)  # under the lock: how many workers were killed over this file
+    done = Word(4)  # under the lock: files counted from this seat
+    killed_at = Word(5)  # by the killer, just before it kills
+
+    def __init__(self, words: memoryview, start: int, counts: memoryview) -> None:
+        super().__init__(words, start)
+        self.counts = counts
 
 
 class Board(_Words):
@@ -74,14 +79,14 @@ class Board(_Words):
         self._part(_HEAD)
         self.totals_at = self._end
         self.totals = self._part(len(FIELDS))
-        self.seats = [Seat(start=self._end, words=self._part(_SEAT)) for _ in range(seats)]
+        self.seats = [self._seat() for _ in range(seats)]
         self.journal = Journal(self.words, self._part(1 + 2 * _CHANGES))
         self._handovers = self._part(_HANDOVERS)
 
     @staticmethod
     def size(seats: int) -> int:
         """Bytes of the Block for so many seats."""
-        return 8 * (_HEAD + len(FIELDS) + seats * _SEAT + 1 + 2 * _CHANGES + _HANDOVERS)
+        return 8 * (_HEAD + len(FIELDS) + seats * (_SEAT + len(FIELDS)) + 1 + 2 * _CHANGES + _HANDOVERS)
 
     def note_handover(self, nanoseconds: int, waited: bool) -> None:
         """Under the lock, once for each recovery: how long after the kill the next holder came."""
@@ -103,6 +108,10 @@ class Board(_Words):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _seat(self) -> Seat:
+        start = self._end
+        return Seat(self._part(_SEAT), start, self._part(len(FIELDS)))
 
     def _part(self, length: int) -> memoryview:
         part = self.words[self._end : self._end + length]

@@ -1,4 +1,4 @@
-"""A worker's turn: what it does while it holds the lock."""
+"""What a worker does with the board: alone at its seat, and in its turn, while it holds the lock."""
 
 import time
 
@@ -19,17 +19,26 @@ class Desk:
         self._seat = board.seats[seat]
         self._files = files
 
-    def turn(self, asked_at: int, counts: list[int] | None) -> int | None:
-        """Repair if need be, add what was counted of the claimed file, claim the next (None: all are)."""
-        board = self._board
+    def put(self, counts: list[int]) -> None:
+        """Leave what was counted of the claimed file at the seat, to be added in the next turn.
+
+        Needs no lock: nobody else looks there.  From now on the file need not be counted again.
+        """
+        for field, number in enumerate(counts):
+            self._seat.counts[field] = number
+        self._seat.counted = 1
+
+    def turn(self, asked_at: int) -> int | None:
+        """Repair if need be, add what lies at the seat, claim the next file (None: all are claimed)."""
+        board, seat = self._board, self._seat
         if self.lock.abandoned:
             self._repair(asked_at)
         board.holder = self._number
-        if counts is None and self._seat.claim:
-            self._seat.lost += 1  # the predecessor was killed over it
+        if seat.claim and not seat.counted:
+            seat.lost += 1  # the predecessor was killed over it; once more
         else:
-            self._add_and_claim(counts)
-        file = self._seat.claim - 1
+            self._add_and_claim()
+        file = seat.claim - 1
         board.holder = 0
         return file if file >= 0 else None
 
@@ -42,7 +51,7 @@ class Desk:
         if board.journal.redo():
             board.repairs += 1
 
-    def _add_and_claim(self, counts: list[int] | None) -> None:
+    def _add_and_claim(self) -> None:
         """One change of the board, so that no file is ever half-added, lost, or claimed twice."""
         board, seat = self._board, self._seat
         file = board.next_file
@@ -50,8 +59,9 @@ class Desk:
         changes = {seat.place(Seat.claim): file + 1 if more else 0, seat.place(Seat.lost): 0}
         if more:
             changes[board.place(Board.next_file)] = file + 1
-        if counts is not None:
+        if seat.counted:
+            changes[seat.place(Seat.counted)] = 0
             changes[seat.place(Seat.done)] = seat.done + 1
-            for field, number in enumerate(counts, board.totals_at):
+            for field, number in enumerate(seat.counts, board.totals_at):
                 changes[field] = board.words[field] + number
         board.journal.commit(changes)

@@ -2,8 +2,8 @@
 
 Every second kill is aimed: the killer watches the board until somebody holds the lock, stops that process
 (SIGSTOP) until another one queues behind it, and kills it.  The other kills are blind: anybody, at any
-instant.  A worker whose file has cost two lives already is let finish it; else a slow machine would never
-get through the longest files.
+instant.  A worker whose file has cost a life already is let finish it; else a slow machine would never get
+through the longest files.
 """
 
 import os
@@ -18,7 +18,7 @@ from .crew import Crew
 
 __all__ = ["Killer"]
 
-_LIVES = 2
+_LIVES = 1  # that counting one file may cost
 _GLANCE = 20e-6  # seconds between two looks at the board
 
 

@@ -27,25 +27,23 @@ Place = tuple[str, int, int, int]
 
 
 async def _awaiting(desk: Desk, paths: list[str]) -> None:
-    counts: list[int] | None = None
     while True:
         asked_at = time.monotonic_ns()
         async with desk.lock:
-            file = desk.turn(asked_at, counts)
+            file = desk.turn(asked_at)
         if file is None or _alone():
             return
-        counts = count(paths[file])
+        desk.put(count(paths[file]))
 
 
 def _blocking(desk: Desk, paths: list[str]) -> None:
-    counts: list[int] | None = None
     while True:
         asked_at = time.monotonic_ns()
         with desk.lock.blocking:
-            file = desk.turn(asked_at, counts)
+            file = desk.turn(asked_at)
         if file is None or _alone():
             return
-        counts = count(paths[file])
+        desk.put(count(paths[file]))
 
 
 def _on_asyncio(desk: Desk, paths: list[str]) -> None:

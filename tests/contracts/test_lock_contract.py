@@ -355,8 +355,7 @@ def test_blocking_acquire_gives_up_when_the_time_is_over(lock: Lock) -> None:
         assert lock.blocking.acquire(timeout=0.001) is False
         assert lock.statistics().waiters == 0
     with pytest.raises(ValueError, match="timeout"):
-        lock.acquire_nowait() or lock.blocking.acquire(timeout=-1)
-    lock.release()
+        lock.blocking.acquire(timeout=-1)
     assert lock.blocking.acquire(timeout=5) is True
     lock.release()
     assert idle(lock)

@@ -51,6 +51,7 @@ static struct {
     int current; /* -1: not exploring, hooks do nothing */
     int preemptions, steps, run_length;
     const char *violation;
+    const volatile void *waits_on[EXPLORE_THREADS]; /* NULL: any word */
     const volatile void *written; /* the word whose access comes next, and its value before */
     uint64_t before;
     /* The choices of this schedule: which alternative was taken, of how many. */
@@ -101,7 +102,9 @@ static inline uint64_t explore_value(const volatile void *word) {
 static inline void explore_settle(void) {
     if (explorer.written != NULL && explore_value(explorer.written) != explorer.before) {
         for (int t = 0; t < explorer.plan->threads; t++) {
-            if (explorer.states[t] == EXPLORE_WAITING) explorer.states[t] = EXPLORE_READY;
+            const volatile void *word = explorer.waits_on[t];
+            if (explorer.states[t] == EXPLORE_WAITING && (word == NULL || word == explorer.written))
+                explorer.states[t] = EXPLORE_READY;
         }
     }
     explorer.written = NULL;
@@ -128,13 +131,16 @@ static inline void explore_yield_for_good(void) {
     explore_abandon(NULL);
 }
 
-/* In a thread: wait until another thread changes some word.  Nothing comes between the latest access and
+/* In a thread: wait until another thread changes `word` (NULL: any).  Nothing comes between the latest access and
  * the wait, as with a futex. */
-static inline void explore_wait(void) {
+static inline void explore_wait_on(const volatile void *word) {
     explore_settle();
+    explorer.waits_on[explorer.current] = word;
     explorer.states[explorer.current] = EXPLORE_WAITING;
     explore_yield_for_good();
 }
+
+static inline void explore_wait(void) { explore_wait_on(NULL); }
 
 /* In a thread, before each access: somebody else may go first. */
 static inline void explore_point(void) {

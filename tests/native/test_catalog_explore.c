@@ -33,8 +33,9 @@ void aipc_hook(enum aipc_hook_kind kind, const volatile void *word) {
 }
 
 static aipc_status wait_for_change(aipc_seg *s, const uint32_t *word, uint32_t seen) {
-    (void)s, (void)word, (void)seen;
-    if (explorer.current >= 0) explore_wait();
+    (void)s;
+    /* As a futex: not when the word has changed already. */
+    if (explorer.current >= 0 && *(const volatile uint32_t *)word == seen) explore_wait();
     return AIPC_OK;
 }
 

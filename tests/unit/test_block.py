@@ -55,7 +55,9 @@ def test_an_impossible_size_is_refused(segment: ManagedSharedMemory, size: int) 
 
 
 @pytest.mark.parametrize("size", [SIZE, 1 << 62])
-def test_a_full_segment_says_what_was_asked_and_what_is_there(segment: ManagedSharedMemory, size: int) -> None:
+def test_a_full_segment_says_what_was_asked_and_what_is_there(
+    segment: ManagedSharedMemory, size: int
+) -> None:
     with pytest.raises(SegmentFullError, match=f"{size} bytes asked") as caught:
         segment.allocate(size)
     error = caught.value
@@ -120,8 +122,21 @@ def test_a_block_can_be_had_in_part(segment: ManagedSharedMemory) -> None:
 
 def test_a_block_of_another_segment_is_refused(segment: ManagedSharedMemory, segment_name: str) -> None:
     with ManagedSharedMemory.create(f"{segment_name}-2", SIZE, lifetime="last_detach") as other:
+        block = other.allocate(10)
         with pytest.raises(ValueError, match="another segment"):
-            segment.deallocate(other.allocate(10))
+            segment.deallocate(block)
+
+
+def test_blocks_and_views_in_garbage_cycles_are_collected(segment_name: str) -> None:
+    for _ in range(20):
+        segment = ManagedSharedMemory.create(f"{segment_name}-2", SIZE, lifetime="last_detach")
+        block = segment.allocate(10)
+        cycle = [block, memoryview(block), segment]
+        cycle.append(cycle)  # type: ignore[arg-type]
+        segment.close(when_released=True)
+        del segment, block, cycle
+        gc.collect()
+        assert not ManagedSharedMemory.exists(f"{segment_name}-2")
 
 
 def test_a_block_is_not_made_by_its_constructor() -> None:

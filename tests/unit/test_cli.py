@@ -87,9 +87,10 @@ def test_ls_leaves_out_what_is_no_segment() -> None:
 def test_ls_counts_the_living_and_not_the_killed(segment_name: str, spawn: Spawn) -> None:
     with ManagedSharedMemory.create(segment_name, 1 << 20):
         pass
-    peers = [spawn(participant, segment_name), spawn(participant, segment_name)]
+    peers = [spawn(participant, segment_name)]
     assert peers[0].receive() == "attached"
     peers[0].kill()  # holding the lock
+    peers.append(spawn(participant, segment_name))
     assert peers[1].receive() == "attached"
     seen = listed(segment_name)
     assert seen is not None

@@ -88,7 +88,7 @@ def test_by_default_only_the_owner_has_access(segment_name: str) -> None:
 def test_a_segment_of_another_user_is_refused_unless_asked_for(segment_name: str) -> None:
     with ManagedSharedMemory.create(segment_name, SIZE):
         os.chown(SHM / segment_name, 12345, -1)
-        with pytest.raises(PermissionDeniedError, match="12345.*allow_other_owner"):
+        with pytest.raises(PermissionDeniedError, match=r"12345.*allow_other_owner"):
             ManagedSharedMemory.open(segment_name)
         with ManagedSharedMemory.open(segment_name, allow_other_owner=True):
             pass

@@ -34,7 +34,7 @@ def test_a_new_segment_says_what_it_is(segment_name: str) -> None:
 
 
 def test_a_segment_too_small_for_its_own_records_is_refused_with_the_size_it_needs(segment_name: str) -> None:
-    with pytest.raises(ValueError, match="64 participants needs more than [0-9]+ bytes"):
+    with pytest.raises(ValueError, match=r"64 participants needs more than [0-9]+ bytes"):
         ManagedSharedMemory.create(segment_name, 4096)
     with ManagedSharedMemory.create(segment_name, 65536, participants=2):
         pass
@@ -54,7 +54,7 @@ def test_a_segment_too_small_for_its_own_records_is_refused_with_the_size_it_nee
     ],
 )
 def test_impossible_options_are_refused(segment_name: str, options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be|number of bytes"):
+    with pytest.raises(ValueError, match=r"must be|number of bytes"):
         ManagedSharedMemory.create(segment_name, **({"size": SIZE} | options))  # type: ignore[arg-type]
     assert not ManagedSharedMemory.exists(segment_name)
 
@@ -80,9 +80,10 @@ def test_opening_twice_in_one_process_is_one_participant(segment_name: str) -> N
 
 def test_open_or_create_creates_and_then_opens(segment_name: str) -> None:
     with ManagedSharedMemory.open_or_create(segment_name, SIZE) as first:
-        with ManagedSharedMemory.open_or_create(segment_name, 2 * SIZE) as second:
-            assert second.uuid == first.uuid
-            assert second.size == SIZE
+        second = ManagedSharedMemory.open_or_create(segment_name, 2 * SIZE)
+        assert second.uuid == first.uuid
+        assert second.size == SIZE
+        second.close()
 
 
 def test_a_persistent_segment_outlives_its_users(segment_name: str) -> None:
@@ -156,7 +157,7 @@ def test_a_full_house_says_how_to_make_room(segment_name: str, spawn) -> None:
 
 
 def attach_is_refused(test: Link, name: str) -> int:
-    with pytest.raises(TooManyParticipantsError, match="all 1 participant.*participants="):
+    with pytest.raises(TooManyParticipantsError, match=r"all 1 participant.*participants="):
         ManagedSharedMemory.open(name)
     try:
         ManagedSharedMemory.open(name)
@@ -226,7 +227,6 @@ def test_an_unclosed_segment_warns_with_the_place_it_was_opened_at(segment_name:
     segment = ManagedSharedMemory.create(segment_name, SIZE)
     with pytest.warns(ResourceWarning, match=rf"unclosed.*{segment_name}.*test_segment\.py:[0-9]+"):
         del segment
-        gc.collect()
 
 
 def test_a_segment_is_not_made_by_its_constructor() -> None:
@@ -258,7 +258,11 @@ def test_names_unique_and_anonymous_are_kept_apart(segment_name: str) -> None:
         assert Lock(segment, unique_instance) == unique
         assert Lock(segment, anonymous_instance) != anonymous
         assert segment.find(Lock, anonymous_instance) is None
-        assert [segment.kind_of(lock) for lock in (named, unique, anonymous)] == ["named", "unique", "anonymous"]
+        assert [segment.kind_of(lock) for lock in (named, unique, anonymous)] == [
+            "named",
+            "unique",
+            "anonymous",
+        ]
         assert [segment.name_of(lock) for lock in (named, unique, anonymous)] == ["Lock", None, None]
         assert segment.length_of(named) == 1
 
@@ -304,7 +308,7 @@ def test_an_object_of_another_type_is_refused(segment_name: str) -> None:
             lambda: segment.find(Lock, "other"),
             lambda: segment.destroy(Lock, "other"),
         ):
-            with pytest.raises(TypeMismatchError, match="'other' is a.*not a Lock"):
+            with pytest.raises(TypeMismatchError, match=r"'other' is a.*not a Lock"):
                 use()
 
 

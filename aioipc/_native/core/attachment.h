@@ -20,6 +20,7 @@ typedef struct aipc_ctx {
     aipc_seg *seg;
     struct aipc_context *shared;
     uint32_t lock_word; /* what it writes into a domain's lock */
+    bool untidy;        /* an orphan of an operation that is over waits to be freed */
 } aipc_ctx;
 
 /* What contradicted itself, or who stalls: the text of the exception is made from it. */
@@ -98,6 +99,8 @@ struct aipc_seg {
     aipc_status (*idle)(aipc_seg *seg, const uint32_t *word, uint32_t seen);
     void *user;
     aipc_status (*recover)(aipc_ctx *ctx, uint32_t slot, uint32_t generation); /* recovery.c */
+    void (*tidy)(aipc_ctx *ctx); /* retire.c */
+    uint32_t uninterruptible; /* > 0: idle must not answer AIPC_INTERRUPTED; process-private atomic */
     uint64_t stall_ns;        /* how long a short lock may be held by a living process: 5 s */
 
     aipc_fault fault;
@@ -140,6 +143,11 @@ static inline void *aipc_at(aipc_seg *seg, uint64_t offset, uint64_t size) {
         if (offset > seg->limit || size > seg->limit - offset) return NULL;
     }
     return seg->base + offset;
+}
+
+/* Between (true) and (false) waiting for a short lock is not cut short by signals: for what must not fail halfway. */
+static inline void aipc_shield(aipc_seg *seg, bool on) {
+    (void)aipc_fetch_add_seq_cst32(&seg->uninterruptible, on ? 1 : UINT32_MAX);
 }
 
 /* Records what is wrong and returns AIPC_CORRUPT. */

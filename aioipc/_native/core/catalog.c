@@ -437,7 +437,10 @@ static aipc_status collect_and_unlock(aipc_ctx *ctx, uint32_t words) {
 
 aipc_status aipc_catalog_collect(aipc_ctx *ctx) {
     if (aipc_load_relaxed64(&ctx->seg->catalog->retired) == 0) return AIPC_OK; /* a hint; whoever adds, collects */
+    aipc_shield(ctx->seg, true);
     aipc_status status = lock(ctx);
+    aipc_shield(ctx->seg, false);
+    if (status == AIPC_STALLED) return AIPC_OK; /* what it follows is done; the next one collects */
     return status == AIPC_OK ? collect_and_unlock(ctx, 0) : status;
 }
 

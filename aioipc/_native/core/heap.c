@@ -234,6 +234,12 @@ INLINE bool count(view v, aipc_tx *tx, uint64_t size, uint64_t sign) {
     return true;
 }
 
+/* No operation needs half of the log; but one that did would have to be taken back. */
+INLINE bool had_room(view v, const aipc_tx *tx) {
+    return !tx->overflowed || wrong(v, "L2 log too small for one operation", place(v, &v.seg->heap->domain.head),
+                                    tx->undo, AIPC_LOG_ENTRIES);
+}
+
 /* ---- begin and end of an operation ------------------------------------------------------------- */
 INLINE aipc_status open_heap(aipc_ctx *ctx, view *v) {
     aipc_seg *seg = ctx->seg;
@@ -241,7 +247,8 @@ INLINE aipc_status open_heap(aipc_ctx *ctx, view *v) {
     if (status != AIPC_OK) return status;
     uint64_t end = aipc_load_relaxed64(&seg->heap->end);
     *v = (view){seg, end};
-    if ((end & 15) == 8 && end >= seg->heap_begin && (end < seg->limit - 8 || aipc_at(seg, end, 8) != NULL)) return AIPC_OK;
+    bool exists = end < seg->limit - 8 || aipc_at(seg, end, 8) != NULL; /* aipc_at looks again after growth */
+    if ((end & 15) == 8 && end >= seg->heap_begin && exists) return AIPC_OK;
     aipc_domain_unlock(ctx, &seg->heap->domain);
     return aipc_corrupt(seg, "H2 end of the heap", &seg->heap->end, end, seg->limit);
 }
@@ -405,10 +412,10 @@ __attribute__((noinline)) static bool cut_and_rebin(view v, const cut *c) {
     aipc_tx tx = aipc_tx_begin(v.seg, &v.seg->heap->domain);
     for (int i = 0; i < (c->rest != 0 && c->gap != 0 ? 2 : 1); i++)
         if (!rebin(v, &tx, &changes[i])) return false;
-    return set_cut(v, &tx, c);
+    return set_cut(v, &tx, c) && had_room(v, &tx);
 }
 
-/* Cuts a block out of the free one that ends at `end`; at most 27 log entries. */
+/* Cuts a block out of the free one that ends at `end`; at most 24 log entries. */
 INLINE bool take(view v, uint64_t end, request want, cut *c) {
     uint64_t whole;
     if (!read_free(v, end, &whole)) return false;
@@ -503,10 +510,10 @@ __attribute__((noinline)) static bool join_and_rebin(view v, const join *j) {
     aipc_tx tx = aipc_tx_begin(v.seg, &v.seg->heap->domain);
     for (int i = j->before != 0 && j->after != 0 ? 1 : 0; i >= 0; i--)
         if (!rebin(v, &tx, &changes[i])) return false;
-    return set_join(v, &tx, j);
+    return set_join(v, &tx, j) && had_room(v, &tx);
 }
 
-/* Joins the used block with its free neighbours (H3); at most 22 log entries. */
+/* Joins the used block with its free neighbours (H3); at most 21 log entries. */
 INLINE bool give(view v, join *j, uint64_t header) {
     if (!read_before(v, j->offset, header, &j->before)) return false;
     if (!read_after(v, j->offset + j->size, &j->next, &j->after)) return false;
@@ -517,6 +524,7 @@ INLINE bool give(view v, join *j, uint64_t header) {
 
 aipc_status aipc_heap_free(aipc_ctx *ctx, uint64_t payload, uint32_t forbidden, uint64_t *orphan) {
     view v;
+    __builtin_prefetch(ctx->seg->base + payload - AIPC_BLOCK_OVERHEAD); /* while the lock is taken */
     aipc_status status = open_heap(ctx, &v);
     if (status != AIPC_OK) return status;
     /* Whatever does not look like a used block is the caller's mistake; what does must be sound. */
@@ -574,26 +582,6 @@ aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats) {
     stats->free_bytes = aipc_load_relaxed64(&v.seg->heap->free_bytes);
     stats->used_blocks = aipc_load_relaxed64(&v.seg->heap->used_blocks);
     stats->largest_free = size != 0 ? size - AIPC_BLOCK_OVERHEAD : 0;
-    aipc_domain_unlock(ctx, &v.seg->heap->domain);
-    return status;
-}
-
-aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_block_info *block), void *arg) {
-    view v;
-    aipc_status status = open_heap(ctx, &v);
-    if (status != AIPC_OK) return status;
-    for (uint64_t offset = v.seg->heap_begin; offset != v.end;) {
-        uint64_t header = get(v, offset);
-        if (!check_header(v, offset, header)) { /* it keeps the next step >= 32 and within the heap */
-            status = AIPC_CORRUPT;
-            break;
-        }
-        aipc_block_info block = {.payload = offset + AIPC_BLOCK_OVERHEAD,
-                                 .size = aipc_block_size(header),
-                                 .flags = aipc_block_flags(header)};
-        if (!visit(arg, &block)) break;
-        offset += block.size;
-    }
     aipc_domain_unlock(ctx, &v.seg->heap->domain);
     return status;
 }

@@ -1,4 +1,4 @@
-/* The heap's fsck: reads everything under the lock, believes nothing, changes nothing. */
+/* The heap's fsck and walk: read everything under the lock, believe nothing, change nothing. */
 #include "heap.h"
 
 typedef struct check {
@@ -23,6 +23,12 @@ static uint64_t get(const check *c, uint64_t offset) {
 
 static void add(check *c, const char *what, uint64_t where, uint64_t found, uint64_t expected) {
     aipc_report_add(c->report, what, where, found, expected);
+}
+
+/* Whether there can be a sentinel where the heap says it ends. */
+static bool find_end(check *c) {
+    c->end = aipc_load_relaxed64(&c->heap->end);
+    return (c->end & 15) == 8 && c->end >= c->begin && aipc_at(c->seg, c->end, 8) != NULL;
 }
 
 /* H1 and the limits of H2.  Returns what is wrong, NULL when the header can be believed. */
@@ -176,8 +182,7 @@ aipc_status aipc_heap_check(aipc_ctx *ctx, aipc_report *report) {
     if (status != AIPC_OK) return status;
 
     check c = {.seg = seg, .heap = heap, .report = report, .begin = seg->heap_begin};
-    c.end = aipc_load_relaxed64(&heap->end);
-    if ((c.end & 15) != 8 || c.end < c.begin || aipc_at(seg, c.end, 8) == NULL) {
+    if (!find_end(&c)) {
         add(&c, "H2 end of the heap", aipc_offset(seg, &heap->end), c.end, seg->limit);
     } else {
         walk(&c);
@@ -190,4 +195,26 @@ aipc_status aipc_heap_check(aipc_ctx *ctx, aipc_report *report) {
     report->free_blocks += c.free_blocks;
     report->free_bytes += c.free_bytes;
     return AIPC_OK;
+}
+
+aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_block_info *block), void *arg) {
+    aipc_seg *seg = ctx->seg;
+    struct aipc_heap *heap = seg->heap;
+    aipc_status status = aipc_domain_lock(ctx, &heap->domain);
+    if (status != AIPC_OK) return status;
+
+    check c = {.seg = seg, .heap = heap, .begin = seg->heap_begin};
+    const char *broken = find_end(&c) ? NULL : "H2 end of the heap";
+    uint64_t offset = broken == NULL ? c.begin : aipc_offset(seg, &heap->end);
+    while (broken == NULL && offset != c.end) { /* each step >= 32 */
+        block b;
+        broken = read_header(&c, offset, &b);
+        if (broken != NULL) break;
+        aipc_block_info info = {.payload = offset + AIPC_BLOCK_OVERHEAD, .size = b.size, .flags = b.flags};
+        if (!visit(arg, &info)) break;
+        offset += b.size;
+    }
+    if (broken != NULL) status = aipc_corrupt(seg, broken, seg->base + offset, get(&c, offset), 0);
+    aipc_domain_unlock(ctx, &heap->domain);
+    return status;
 }

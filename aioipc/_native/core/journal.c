@@ -56,8 +56,12 @@ void aipc_tx_after(aipc_tx *tx, uint64_t *word, uint64_t value) {
     tx->redo++; /* head learns of it in aipc_tx_publish: until then a death undoes */
 }
 
-void aipc_tx_publish(aipc_tx *tx, uint64_t *word, uint64_t value) {
+bool aipc_tx_publish(aipc_tx *tx, uint64_t *word, uint64_t value) {
     struct aipc_domain *domain = tx->domain;
+    if (tx->overflowed) { /* nothing may become visible that the log cannot finish */
+        aipc_tx_abort(tx);
+        return false;
+    }
     aipc_store_relaxed64(&domain->publish_offset, aipc_offset(tx->seg, word));
     aipc_store_relaxed64(&domain->publish_old, aipc_load_relaxed64(word));
     aipc_store_relaxed64(&domain->publish_new, value);
@@ -66,6 +70,7 @@ void aipc_tx_publish(aipc_tx *tx, uint64_t *word, uint64_t value) {
     (void)aipc_exchange_seq_cst64(word, value); /* lock-free readers pair with it: SYNC journal-publish */
     (void)redo(tx->seg, domain, tx->undo, tx->redo);
     aipc_tx_commit(tx);
+    return true;
 }
 
 aipc_status aipc_journal_recover(aipc_seg *seg, struct aipc_domain *domain) {

@@ -90,9 +90,10 @@ void aipc_tx_abort(aipc_tx *tx);
 /* Notes a store to be made after the publish. */
 void aipc_tx_after(aipc_tx *tx, uint64_t *word, uint64_t value);
 
-/* Makes `*word = value` visible to lock-free readers, and with it the whole transaction permanent.
+/* Makes `*word = value` visible to lock-free readers, and with it the whole transaction permanent.  False, and
+ * everything taken back, when the log had no room.
  * pre: value != *word; only holders of this domain's lock write *word. */
-void aipc_tx_publish(aipc_tx *tx, uint64_t *word, uint64_t value);
+bool aipc_tx_publish(aipc_tx *tx, uint64_t *word, uint64_t value);
 
 /* Puts a dead holder's domain right.  pre: the caller holds the right to recover that holder and the
  * domain's lock word is still the dead holder's.  AIPC_CORRUPT when the log itself is damaged. */

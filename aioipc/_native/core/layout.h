@@ -225,8 +225,9 @@ struct aipc_node { /* all under waits */
     uint32_t state;
     uint32_t slot, generation; /* whose it is */
     uint32_t bell;
-    uint32_t tries;      /* wake-ups that found the thing taken again */
-    uint32_t reserved;
+    uint32_t tries;      /* unlogged statistics: wake-ups that found the thing taken again */
+    uint32_t withdrawn;  /* lock-free, never logged: 1 when its owner gave up and could not reach the queue;
+                            whoever finds the node first in its queue removes it */
     uint64_t token;      /* the owner's own name for it */
     uint64_t since;      /* CLOCK_MONOTONIC ns when it was enlisted */
 };

@@ -10,7 +10,8 @@ static bool current(const aipc_seg *seg, uint64_t word) {
 static uint64_t taken(const aipc_seg *seg, uint64_t word) {
     uint64_t kept = word & AIPC_LOCK_WAITERS;
     if (aipc_lock_owner(word) == 0) return seg->self | kept;
-    if (!current(seg, word)) return seg->self | kept | AIPC_LOCK_ABANDONED;
+    if (!current(seg, word)) /* handed to somebody who died before noticing: nothing was left half done */
+        return seg->self | kept | (aipc_lock_granted(word) == 0 ? AIPC_LOCK_ABANDONED : 0);
     return 0;
 }
 
@@ -86,13 +87,18 @@ static aipc_status notify(aipc_seg *seg, uint32_t node, aipc_bell_target *target
     return finish(&tx, aipc_wait_notify(&tx, node, target));
 }
 
+/* The head of the queue, once those who withdrew without reaching it are out of the way. */
 static aipc_status first_waiter(aipc_seg *seg, struct aipc_lock *lock, uint32_t *number,
                                 struct aipc_node **node) {
-    *number = aipc_load_relaxed32(&lock->waiters.head);
-    *node = *number == AIPC_NO_NODE ? NULL : aipc_wait_node(seg, *number, &lock->waiters);
-    if (*number != AIPC_NO_NODE && *node == NULL)
-        return aipc_corrupt(seg, "W2 head of a wait queue", &lock->waiters, *number, 0);
-    return AIPC_OK;
+    for (;;) { /* each turn removes a node */
+        *number = aipc_load_relaxed32(&lock->waiters.head);
+        *node = *number == AIPC_NO_NODE ? NULL : aipc_wait_node(seg, *number, &lock->waiters);
+        if (*number == AIPC_NO_NODE) return AIPC_OK;
+        if (*node == NULL) return aipc_corrupt(seg, "W2 head of a wait queue", &lock->waiters, *number, 0);
+        if (aipc_load_seq_cst32(&(*node)->withdrawn) == 0) return AIPC_OK; /* SYNC withdrawn */
+        aipc_status status = remove_node(seg, lock, *number);
+        if (status != AIPC_OK) return status;
+    }
 }
 
 /* Whom the word shall name next: the first waiter once it has waited long enough, else nobody. */
@@ -112,7 +118,10 @@ static aipc_status pass_on(aipc_seg *seg, struct aipc_lock *lock, uint64_t word,
     if (number != AIPC_NO_NODE) next |= AIPC_LOCK_WAITERS;
     if (first != NULL && (word & AIPC_LOCK_CLOSED) == 0) next |= heir(first, number);
     if (!aipc_cas_seq_cst64(&lock->word, word, next)) return AIPC_NOT_OWNER; /* SYNC lock-word */
-    return first == NULL ? status : notify(seg, number, target);
+    if (first == NULL) return status;
+    if (aipc_load_seq_cst32(&first->withdrawn) != 0 && aipc_lock_granted(next) != 0) /* SYNC withdrawn */
+        return pass_on(seg, lock, next, target); /* in the same instant: one of us two takes the grant back */
+    return notify(seg, number, target);
 }
 
 /* The lock is free or its owner gone: the first waiter must hear of it. */
@@ -168,17 +177,19 @@ aipc_status aipc_lock_look(aipc_ctx *ctx, struct aipc_lock *lock, uint32_t node)
     aipc_seg *seg = ctx->seg;
     aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
     if (status != AIPC_OK) return status;
-    struct aipc_node *mine = aipc_wait_node(seg, node, &lock->waiters);
+    uint32_t head;
+    struct aipc_node *first, *mine = aipc_wait_node(seg, node, &lock->waiters);
     if (mine == NULL)
         status = aipc_corrupt(seg, "W1 wait node", &lock->waiters, node, 0);
     else
-        status = take_for(seg, lock, node, false);
+        status = first_waiter(seg, lock, &head, &first);
+    if (status == AIPC_OK) status = take_for(seg, lock, node, false);
     if (status == AIPC_OK || status == AIPC_CLOSED) {
         aipc_status removed = remove_node(seg, lock, node);
         if (removed != AIPC_OK) status = removed;
     } else if (status == AIPC_AGAIN) {
         aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
-        aipc_tx_set32(&tx, &mine->tries, aipc_load_relaxed32(&mine->tries) + 1);
+        aipc_store_relaxed32(&mine->tries, aipc_load_relaxed32(&mine->tries) + 1);
         aipc_status kept = finish(&tx, aipc_wait_again(&tx, node));
         if (kept != AIPC_OK) status = kept;
     }
@@ -195,11 +206,32 @@ static aipc_status cancel_locked(aipc_seg *seg, struct aipc_lock *lock, uint32_t
     return pass_on(seg, lock, aipc_load_seq_cst64(&lock->word), target);
 }
 
+/* Makes whoever waits look, as after a death. */
+static void rouse_all(aipc_seg *seg) {
+    (void)aipc_fetch_add_seq_cst32(&seg->header->recoveries, 1);
+    aipc_bell_ring_all(seg);
+}
+
+/* A cancellation must not fail because the queue cannot be reached: the node is left to others, and a grant that it
+ * had or gets in this instant is taken back. */
+static aipc_status withdraw(aipc_seg *seg, struct aipc_lock *lock, uint32_t number) {
+    struct aipc_node *node = aipc_wait_node(seg, number, &lock->waiters);
+    if (node == NULL) return AIPC_OK;
+    (void)aipc_exchange_seq_cst32(&node->withdrawn, 1); /* SYNC withdrawn */
+    uint64_t word = aipc_load_seq_cst64(&lock->word);
+    bool granted = aipc_lock_owner(word) == seg->self && aipc_lock_granted(word) == number;
+    if (granted) (void)aipc_cas_seq_cst64(&lock->word, word, word & (AIPC_LOCK_WAITERS | AIPC_LOCK_CLOSED));
+    rouse_all(seg);
+    return AIPC_OK;
+}
+
 aipc_status aipc_lock_cancel(aipc_ctx *ctx, struct aipc_lock *lock, uint32_t node) {
     aipc_seg *seg = ctx->seg;
     aipc_bell_target target = {.set = false};
+    aipc_shield(seg, true);
     aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
-    if (status != AIPC_OK) return status;
+    aipc_shield(seg, false);
+    if (status != AIPC_OK) return status == AIPC_STALLED ? withdraw(seg, lock, node) : status;
     status = cancel_locked(seg, lock, node, &target);
     aipc_domain_unlock(ctx, &seg->waits->domain);
     aipc_bell_ring(seg, &target);
@@ -218,8 +250,7 @@ static aipc_status release_unqueued(aipc_seg *seg, struct aipc_lock *lock) {
         word = aipc_load_seq_cst64(&lock->word);
         if (!held_by_us(seg, word)) return AIPC_NOT_OWNER;
     } while (!aipc_cas_seq_cst64(&lock->word, word, word & (AIPC_LOCK_WAITERS | AIPC_LOCK_CLOSED)));
-    (void)aipc_fetch_add_seq_cst32(&seg->header->recoveries, 1);
-    aipc_bell_ring_all(seg);
+    rouse_all(seg);
     return AIPC_OK;
 }
 
@@ -263,7 +294,8 @@ void aipc_lock_stats_get(aipc_seg *seg, const struct aipc_lock *lock, aipc_lock_
     bool held = aipc_lock_owner(word) != 0;
     *stats = (aipc_lock_stats){
         .locked = held && current(seg, word),
-        .abandoned = (word & AIPC_LOCK_ABANDONED) != 0 || (held && !current(seg, word)),
+        .abandoned = (word & AIPC_LOCK_ABANDONED) != 0 ||
+                     (held && aipc_lock_granted(word) == 0 && !current(seg, word)),
         .mine = held && aipc_lock_owner(word) == seg->self && aipc_lock_granted(word) == 0,
         .owner_pid = held ? aipc_participant_pid(seg, aipc_lock_owner_slot(word)) : 0,
         .waiters = aipc_load_relaxed32(&lock->waiters.length),

@@ -240,7 +240,10 @@ aipc_status aipc_os_make_fifo(int dir, const char *name, int *out_fd, int *error
     (void)fcntl(fd, F_SETPIPE_SZ, 4096); /* the kernel limits pipe pages per user */
     struct stat st;
     POINT();
-    if (fstat(dir, &st) == 0 && (st.st_mode & 0022) != 0) (void)fchmod(fd, 0600 | (st.st_mode & 0022));
+    if (fstat(dir, &st) == 0 && (st.st_mode & 0022) != 0) {
+        (void)!fchown(fd, (uid_t)-1, st.st_gid);
+        (void)fchmod(fd, 0600 | (st.st_mode & 0022));
+    }
     *out_fd = fd;
     return AIPC_OK;
 }

@@ -129,6 +129,7 @@ aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **out) {
         if (aipc_load_relaxed32(used) <= index) raise_to32(used, index + 1);
         if (thread_id == 0) thread_id = aipc_os_thread();
         aipc_store_relaxed64(&ctx->shared->thread, thread_id);
+        if (ctx->untidy) seg->tidy(ctx);
         *out = ctx;
         return AIPC_OK;
     }

@@ -79,11 +79,12 @@ static aipc_status take_first(aipc_ctx *ctx, uint32_t slot, uint64_t *pin, uint3
     if (record == 0) return AIPC_OK;
     const struct aipc_holding *holding = aipc_at(seg, record, sizeof *holding);
     if (holding == NULL) return aipc_corrupt(seg, "D1 holding", head, record, 0);
-    uint64_t target = aipc_load_relaxed64(&holding->target);
-    if (aipc_load_relaxed64(&holding->kind) != AIPC_HOLD_BLOCK) {
+    uint64_t target = aipc_load_relaxed64(&holding->target), kind = aipc_load_relaxed64(&holding->kind);
+    if (kind == AIPC_HOLD_PIN) {
         *pin = record;
         return AIPC_OK;
     }
+    if (kind != AIPC_HOLD_BLOCK) return aipc_corrupt(seg, "D1 kind of a holding", holding, kind, AIPC_HOLD_BLOCK);
     if (aipc_heap_size_of(seg, target, &size, &flags) != AIPC_OK || (flags & AIPC_OWNED) == 0)
         return aipc_corrupt(seg, "D2 holding names no owned block", holding, target, 0);
     return unlink_block(ctx, slot, record, target, words);

@@ -19,7 +19,18 @@ uint64_t *aipc_orphan_word(aipc_ctx *ctx) {
 
 aipc_status aipc_orphan_free(aipc_ctx *ctx, uint64_t *word) {
     uint64_t block = word == NULL ? 0 : aipc_load_relaxed64(word);
-    return block == 0 ? AIPC_OK : aipc_heap_free(ctx, block, 0, word);
+    if (block == 0) return AIPC_OK;
+    aipc_shield(ctx->seg, true);
+    aipc_status status = aipc_heap_free(ctx, block, 0, word);
+    aipc_shield(ctx->seg, false);
+    if (status != AIPC_STALLED) return status;
+    ctx->untidy = true; /* it stays in its word, and is freed with a later operation */
+    return AIPC_OK;
+}
+
+void aipc_orphans_tidy(aipc_ctx *ctx) {
+    ctx->untidy = false;
+    (void)aipc_orphans_free(ctx, (1u << AIPC_ORPHANS) - 1);
 }
 
 aipc_status aipc_orphans_free(aipc_ctx *ctx, uint32_t words) {

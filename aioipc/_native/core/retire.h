@@ -22,8 +22,12 @@
 /* A free orphan word of the context, NULL when all are taken. */
 uint64_t *aipc_orphan_word(aipc_ctx *ctx);
 
-/* Frees the block in `word`, if any.  pre: no domain is held. */
+/* Frees the block in `word`, if any.  pre: no domain is held.  What the block was part of is done by then, so this
+ * does not fail because the heap is held by a stopped process: the block then waits in its word. */
 aipc_status aipc_orphan_free(aipc_ctx *ctx, uint64_t *word);
+
+/* Frees what an earlier operation of this context could not (seg->tidy). */
+void aipc_orphans_tidy(aipc_ctx *ctx);
 
 /* Frees those of the context's orphans whose bits are set.  Goes on after a failure; the first is returned. */
 aipc_status aipc_orphans_free(aipc_ctx *ctx, uint32_t words);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "retire.h"
 
 enum { RETRY_NS = 1000000, LARGEST_SHIFT = 47 };
 
@@ -82,6 +83,7 @@ void aipc_segment_init(aipc_seg *seg, int fd, const char *path) {
     seg->fd = fd;
     seg->bell_dir = -1;
     seg->recover = aipc_recover;
+    seg->tidy = aipc_orphans_tidy;
     seg->stall_ns = UINT64_C(5000000000);
     size_t length = strlen(path);
     if (length < sizeof seg->path) memcpy(seg->path, path, length + 1);

@@ -80,7 +80,8 @@ aipc_status aipc_wait_enlist(aipc_tx *tx, struct aipc_wait_queue *queue, uint32_
     aipc_tx_set32(tx, &node->slot, seg->slot);
     aipc_tx_set32(tx, &node->generation, seg->generation);
     aipc_tx_set32(tx, &node->bell, bell);
-    aipc_tx_set32(tx, &node->tries, 0);
+    aipc_store_relaxed32(&node->tries, 0);
+    aipc_store_relaxed32(&node->withdrawn, 0);
     aipc_tx_set32(tx, &node->state, AIPC_NODE_WAITING);
     aipc_tx_set32(tx, &node->next, AIPC_NO_NODE);
     aipc_tx_set32(tx, &node->prev, tail);
