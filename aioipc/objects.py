@@ -132,9 +132,9 @@ def encode_name(cls: type[SharedObject], name: ObjectName) -> tuple[int, bytes]:
     if not isinstance(name, str):
         raise TypeError(f"an object's name is a str, unique_instance or anonymous_instance, not {name!r}")
     encoded = name.encode()
-    if not 1 <= len(encoded) <= _core.NAME_MAX:
+    if len(encoded) > _core.NAME_MAX:
         raise ValueError(
-            f"an object's name has 1 to {_core.NAME_MAX} bytes of UTF-8, this one {len(encoded)}"
+            f"an object's name has at most {_core.NAME_MAX} bytes of UTF-8, this one {len(encoded)}"
         )
     return _core.NAMED, encoded
 

@@ -69,7 +69,7 @@ def test_ls_shows_size_memory_age_owner_and_lifetime(segment_name: str) -> None:
 def test_ls_prints_a_line_for_each_segment(segment_name: str) -> None:
     with ManagedSharedMemory.create(segment_name, 1 << 20, lifetime="last_detach"):
         lines = aioipc("ls").stdout.splitlines()
-    assert lines[0].split() == "name size used free alive dead age owner lifetime".split()
+    assert " ".join(lines[0].split()) == "name size used free alive dead age owner lifetime"
     (line,) = [line for line in lines if line.startswith(segment_name)]
     assert line.split()[1:3] == ["1.0", "MiB"]
     assert line.split()[-1] == "last_detach"

@@ -5,7 +5,7 @@
 
 enum { SPINS = 200 };
 
-static aipc_status acquired(aipc_ctx *ctx, struct aipc_domain *domain) {
+static inline aipc_status acquired(aipc_ctx *ctx, struct aipc_domain *domain) {
     uint64_t head = aipc_load_relaxed64(&domain->head);
     if (head == 0) {
         /* Unlogged: a lost count harms nobody. */
@@ -16,7 +16,7 @@ static aipc_status acquired(aipc_ctx *ctx, struct aipc_domain *domain) {
     return aipc_corrupt(ctx->seg, "L2 log not empty though nobody held the lock", &domain->head, head, 0);
 }
 
-static bool try_lock(aipc_ctx *ctx, struct aipc_domain *domain, uint32_t contended) {
+static inline bool try_lock(aipc_ctx *ctx, struct aipc_domain *domain, uint32_t contended) {
     aipc_store_release64(&ctx->shared->domain, aipc_offset(ctx->seg, domain)); /* intent before the lock */
     return aipc_cas_seq_cst32(&domain->lock, 0, ctx->lock_word | contended);
 }
@@ -63,9 +63,9 @@ static aipc_status wait_or_recover(aipc_ctx *ctx, struct aipc_domain *domain, ui
     return seg->idle(seg, &domain->lock, word);
 }
 
-aipc_status aipc_domain_lock(aipc_ctx *ctx, struct aipc_domain *domain) {
-    if (try_lock(ctx, domain, 0) || spin(ctx, domain)) return acquired(ctx, domain);
-
+/* Apart from the fast path, which needs none of its registers. */
+__attribute__((noinline)) static aipc_status lock_contended(aipc_ctx *ctx, struct aipc_domain *domain) {
+    if (spin(ctx, domain)) return acquired(ctx, domain);
     aipc_seg *seg = ctx->seg;
     uint32_t watched = 0; /* whose hold we are timing */
     uint64_t since = 0;
@@ -94,6 +94,10 @@ aipc_status aipc_domain_lock(aipc_ctx *ctx, struct aipc_domain *domain) {
             return status;
         }
     }
+}
+
+aipc_status aipc_domain_lock(aipc_ctx *ctx, struct aipc_domain *domain) {
+    return try_lock(ctx, domain, 0) ? acquired(ctx, domain) : lock_contended(ctx, domain);
 }
 
 void aipc_domain_unlock(aipc_ctx *ctx, struct aipc_domain *domain) {

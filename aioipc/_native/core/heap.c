@@ -1,7 +1,7 @@
 #include "heap.h"
 
-/* How many blocks of a large bin are looked at before taking the best of them.  Measured: 4 wastes 0.3 %
- * more than 16 with 10,000 blocks of 16 to 4,096 bytes, and costs half the branch mispredictions. */
+/* How many blocks of a large bin are looked at before taking the best of them.  Measured: 4 waste 0.6 %
+ * more than 16 with 10,000 live blocks of 16 to 4,096 bytes. */
 enum { BEST_OF = 4 };
 
 /* A free block is known by its end, the offset of the header behind it: bins and links name ends.  What

@@ -32,6 +32,7 @@
 /* A transaction: the holder's view of its domain's log. */
 typedef struct aipc_tx {
     aipc_seg *seg;
+    const uint8_t *base; /* the segment's, at hand */
     struct aipc_domain *domain;
     uint32_t undo, redo;
     bool overflowed; /* more entries than the log has room for: nothing further was stored */
@@ -39,12 +40,12 @@ typedef struct aipc_tx {
 
 /* pre: the domain's lock is held and its log is empty (aipc_domain_lock checks both). */
 static inline aipc_tx aipc_tx_begin(aipc_seg *seg, struct aipc_domain *domain) {
-    return (aipc_tx){.seg = seg, .domain = domain};
+    return (aipc_tx){.seg = seg, .base = seg->base, .domain = domain};
 }
 
 static inline void aipc_log_entry_write(aipc_tx *tx, const uint64_t *word, uint64_t value) {
     struct aipc_log_entry *entry = &tx->domain->entries[tx->undo + tx->redo];
-    aipc_store_relaxed64(&entry->offset, aipc_offset(tx->seg, word));
+    aipc_store_relaxed64(&entry->offset, (uint64_t)((const uint8_t *)word - tx->base));
     aipc_store_relaxed64(&entry->value, value);
 }
 

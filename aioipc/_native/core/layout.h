@@ -143,7 +143,9 @@ struct aipc_context {
 /* ---- heap --------------------------------------------------------------------------------------
  * A block is a header word at an offset = 8 (mod 16), its payload behind it, 16-byte aligned:
  *     tag 16 | size 44 | flags 4          size in bytes, header included, multiple of 16, >= 32
- * A free block holds two links behind its header and its size in its last word (the footer).
+ * A free block is known by its end, the offset of the header behind it: there, in its last three words, lie its
+ * two links and its size (the footer); bins and links hold ends.  Cutting a block off its front, or joining
+ * one to it, then changes no link.
  * The last word of the heap is a sentinel: a used block of size 0 (see heap.h). */
 enum { AIPC_USED = 1u, AIPC_PREV_USED = 2u, AIPC_INTERNAL = 4u, AIPC_OWNED = 8u };
 
@@ -154,7 +156,7 @@ struct aipc_heap {
     uint64_t used_blocks;         /* under heap */
     uint64_t summary;             /* under heap: bit w set when map[w] != 0 */
     uint64_t map[AIPC_BINS / 64]; /* under heap: bit set when the bin is not empty */
-    uint64_t bins[AIPC_BINS];     /* under heap: first free block (offset of its header) */
+    uint64_t bins[AIPC_BINS];     /* under heap: first free block (its end) */
     uint64_t reserved[6];
 };
 
