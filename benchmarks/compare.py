@@ -66,10 +66,9 @@ def compare(title: str, unit: Unit, cases: dict[str, Case], *, rounds: int = 5, 
     )
     print(f"\n{title} [{unit.name}; median of {rounds}, min, max; ratio > 1: aioipc is better]")
     for name, values in results.items():
-        ratio = "" if name.startswith(ours) or best is None else f"  ×{unit.ratio(best, medians[name]):.2f}"
-        print(
-            f"  {name:<46}{_number(medians[name]):>10}{_number(min(values)):>10}{_number(max(values)):>10}{ratio}"
-        )
+        figures = "".join(f"{_number(value):>10}" for value in (medians[name], min(values), max(values)))
+        ratio = "" if name.startswith(ours) or best is None else f"{unit.ratio(best, medians[name]):>10.2f}"
+        print(f"  {name:<46}{figures}{ratio}")
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -79,5 +78,7 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--scale", action="store_true", help="print how the cost grows as well")
     options = parser.parse_args()
     cpus = len(os.sched_getaffinity(0))
-    print(f"CPython {platform.python_version()}, {cpus} processors, {platform.machine()}, {platform.release()}")
+    print(
+        f"CPython {platform.python_version()}, {cpus} processors, {platform.machine()}, {platform.release()}"
+    )
     return options

@@ -57,5 +57,9 @@ def compare_programs(title: str, programs: dict[str, tuple[Path, Sequence[str]]]
         row = f"  {case:<46}{mine:>12.1f}"
         for peer in peers:
             theirs = seen[peer].get(case)
-            row += f"{statistics.median(theirs):>16.1f}  ×{statistics.median(theirs) / mine:<5.2f}" if theirs else f"{'-':>24}"
+            row += (
+                f"{statistics.median(theirs):>16.1f}{statistics.median(theirs) / mine:>8.2f}"
+                if theirs
+                else f"{'-':>24}"
+            )
         print(row)

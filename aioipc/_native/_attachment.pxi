@@ -374,8 +374,11 @@ cdef class Attachment:
         if self.openings > 0 or self.closed:
             return 0
         self.closing = True
-        if self.on_detach is not None:
-            self.on_detach(self)
+        try:
+            if self.on_detach is not None:
+                self.on_detach(self)
+        except AttributeError:
+            pass  # the garbage collector has emptied what it would work on; the loops' own end tidies up
         while self.seg.self != 0 and (self.sleepers > 0 or self.seg.free_contexts != all_free):
             if aipc_os_now() > give_up:
                 self.openings, self.closing = 1, False
@@ -386,7 +389,6 @@ cdef class Attachment:
         shield += 1
         cdef aipc_status status = aipc_segment_detach(self.seg)
         shield -= 1
-        self.pins.clear()
         return check(self.seg, status, "closing the segment")
 
 

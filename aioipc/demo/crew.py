@@ -8,6 +8,7 @@ between two kills.
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import signal
 from multiprocessing.context import ForkServerProcess
 
@@ -87,6 +88,7 @@ class Crew:
 def _start_server() -> None:
     """With SIGINT blocked, for it and all its children: Ctrl-C is the main process's business."""
     multiprocessing.set_forkserver_preload([work.__module__])
+    multiprocessing.resource_tracker.ensure_running()  # starting it would unblock SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         multiprocessing.forkserver.ensure_running()

@@ -4,8 +4,10 @@ Four kinds, one loop: only the two lines that take the lock differ.
 """
 
 import asyncio
+import fcntl
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import warnings
@@ -31,7 +33,7 @@ async def _awaiting(desk: Desk, paths: list[str]) -> None:
         asked_at = time.monotonic_ns()
         async with desk.lock:
             file = desk.turn(asked_at)
-        if file is None or _alone():
+        if file is None:
             return
         desk.put(count(paths[file]))
 
@@ -41,7 +43,7 @@ def _blocking(desk: Desk, paths: list[str]) -> None:
         asked_at = time.monotonic_ns()
         with desk.lock.blocking:
             file = desk.turn(asked_at)
-        if file is None or _alone():
+        if file is None:
             return
         desk.put(count(paths[file]))
 
@@ -69,6 +71,7 @@ KINDS: dict[str, Callable[[Desk, list[str]], None]] = {
 
 def work(place: Place, seat: int, kind: str) -> None:
     """The whole life of a worker."""
+    _end_with_the_demo()
     warnings.simplefilter("ignore")  # what the tokenizer thinks of old test files
     name, board_handle, paths_handle, seats = place
     with ManagedSharedMemory.open(name) as segment:
@@ -80,9 +83,16 @@ def work(place: Place, seat: int, kind: str) -> None:
             KINDS[kind](desk, paths)
 
 
-def _alone() -> bool:
-    """Whether the demo itself was killed; it cannot dismiss its workers then."""
-    parent = multiprocessing.parent_process()
-    if parent is None or parent.is_alive():
-        return False
-    sys.exit("aioipc demo: the main process is gone")
+def _end_with_the_demo() -> None:
+    """Be killed by the kernel when the demo is, even while stopped for an aimed kill.
+
+    The end of the demo closes a pipe, which raises the signal that is asked for here.
+    """
+    demo = multiprocessing.parent_process()
+    assert demo is not None
+    pipe = demo.sentinel
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    if not demo.is_alive():
+        sys.exit(1)  # it was killed just before

@@ -2,7 +2,7 @@
  *
  * Hooks act as compiler barriers, so the crash sweep cannot see a store that gcc moved or dropped; this
  * can.  A child runs the scenario between two SIGSTOP markers under ptrace, one instruction at a time.
- * About 300 instructions are sampled; AIPC_TEST_FULL takes every one. */
+ * About 60 instructions are sampled; AIPC_TEST_FULL takes every one. */
 #ifndef AIPC_TEST_STEP_H
 #define AIPC_TEST_STEP_H
 
@@ -63,7 +63,7 @@ static inline uint64_t step_sweep(const struct scenario *s) {
     s->survive(s->ctx);
 
     uint64_t deaths = 0;
-    const uint64_t stride = harness_stride(instructions, 300);
+    const uint64_t stride = harness_stride(instructions, 60);
     for (uint64_t n = 1; n <= instructions; n += stride, deaths++) {
         NOTE("death after instruction %" PRIu64 " of %" PRIu64, n, instructions);
         s->setup(s->ctx);

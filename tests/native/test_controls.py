@@ -15,7 +15,8 @@ CORE = HERE.parents[1] / "aioipc" / "_native" / "core"
 
 def build(source: str, folder: Path, *flags: str) -> Path:
     program = folder / source
-    command = ["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-pthread", f"-I{CORE}", *flags, str(HERE / f"{source}.c")]
+    command = ["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-pthread", f"-I{CORE}", *flags]
+    command.append(str(HERE / f"{source}.c"))
     done = subprocess.run(
         [*command, *map(str, sorted(CORE.glob("*.c"))), "-o", str(program)],
         capture_output=True,

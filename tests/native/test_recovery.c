@@ -171,44 +171,63 @@ static void generations_only_grow(void) {
     fixture_end();
 }
 
+/* Takes all slots but the first two. */
+static aipc_seg *others;
+static void others_attach(void) {
+    others = calloc(FIXTURE_PARTICIPANTS, sizeof *others);
+    for (int i = 2; i < FIXTURE_PARTICIPANTS; i++) fixture_attach(&others[i]);
+}
+static void others_detach(void) {
+    for (int i = 2; i < FIXTURE_PARTICIPANTS; i++) fixture_detach(&others[i]);
+    free(others);
+}
+
+/* Hears of whatever there is to hear. */
+static void listen_as_a(void) {
+    bool suspects = true;
+    aipc_ctx *ctx = enter(&A);
+    OK(aipc_watch_refresh(&A));
+    while (suspects) OK(aipc_watch_collect(ctx, &suspects));
+    aipc_ctx_leave(ctx);
+}
+static void take_and_release_as_a(void) {
+    struct aipc_lock *lock = fixture_lock(&A);
+    aipc_ctx *ctx = enter(&A);
+    OK(aipc_lock_try(&A, lock));
+    OK(aipc_lock_release_slow(ctx, lock));
+    aipc_ctx_leave(ctx);
+}
+
 /* The epoch tells waiters to look again; it must move whatever way the dead one was noticed. */
-static void the_epoch_moves_when_a_slot_changes_hands(void) {
+static void the_epoch_moves_when_a_death_is_noticed(void) {
     int fd;
-    bool suspects;
     fixture_create(&A);
     (void)fixture_lock(&A);
     OK(aipc_watch_open(&A, &fd));
-    for (int how = 0; how < 2; how++) {
-        NOTE("way %d", how);
-        uint32_t *said = shared_words();
-        *said = 0;
-        const pid_t pid = fork();
-        if (pid == 0) {
-            fixture_attach(&D);
-            take_the_lock();
-            shared_set(said, 1);
-            for (;;) pause();
-        }
-        shared_wait(said, 1);
-        OK(aipc_watch_refresh(&A));
-        const uint32_t epoch = aipc_watch_epoch(&A);
-        CHECK(kill(pid, SIGKILL) == 0);
-        CHECK(harness_was_killed(pid));
-        if (how == 1) { /* somebody attaches, and recovers it or takes its slot, before we look */
-            fixture_attach(&C);
-            OK(aipc_watch_refresh(&A));
-        }
-        aipc_ctx *ctx = enter(&A);
-        do OK(aipc_watch_collect(ctx, &suspects));
-        while (suspects);
-        aipc_ctx_leave(ctx);
-        CHECK(aipc_watch_epoch(&A) != epoch);
-        OK(aipc_lock_try(&A, fixture_lock(&A)));
-        ctx = enter(&A);
-        OK(aipc_lock_release_slow(ctx, fixture_lock(&A)));
-        aipc_ctx_leave(ctx);
-        if (how == 1) fixture_detach(&C);
-    }
+    listen_as_a();
+    const uint32_t epoch = aipc_watch_epoch(&A);
+    die_after(take_the_lock);
+    listen_as_a();
+    CHECK(aipc_watch_epoch(&A) != epoch);
+    take_and_release_as_a();
+    fixture_detach(&A);
+    fixture_end();
+}
+
+static void the_epoch_moves_when_somebody_takes_a_dead_ones_slot(void) {
+    fixture_create(&A);
+    (void)fixture_lock(&A);
+    fixture_attach(&B); /* keeps the second slot free for a moment */
+    others_attach();
+    fixture_detach(&B);
+    die_after(take_the_lock);
+    const uint32_t recoveries = A.header->recoveries;
+    fixture_attach(&C);
+    CHECK_EQ(C.slot, 1);
+    CHECK(A.header->recoveries != recoveries); /* everybody's */
+    take_and_release_as_a();
+    fixture_detach(&C);
+    others_detach();
     fixture_detach(&A);
     fixture_end();
 }
@@ -412,8 +431,9 @@ static void a_slot_under_recovery_can_be_had(void) {
         NOTE("point %" PRIu64, k);
         fixture_create(&A);
         (void)fixture_lock(&A);
-        aipc_seg *others = calloc(FIXTURE_PARTICIPANTS, sizeof *others);
-        for (int i = 2; i < FIXTURE_PARTICIPANTS; i++) fixture_attach(&others[i]);
+        fixture_attach(&B); /* keeps the second slot free for a moment */
+        others_attach();
+        fixture_detach(&B);
         words[1] = words[2] = 0;
         const pid_t pid = fork();
         if (pid == 0) {
@@ -432,8 +452,47 @@ static void a_slot_under_recovery_can_be_had(void) {
         crash_other = NULL;
         shared_set(&words[1], 1);
         CHECK(!harness_was_killed(pid));
-        for (int i = 2; i < FIXTURE_PARTICIPANTS; i++) fixture_detach(&others[i]);
-        free(others);
+        others_detach();
+        fixture_detach(&A);
+    }
+    fixture_end();
+}
+
+/* The owner of a lock is killed while it detaches, and its slot is another's before anybody listens. */
+static void attach_holding(void) {
+    fixture_attach(&B);
+    OK(aipc_lock_try(&B, fixture_lock(&B)));
+    shared_set(shared_words(), 1);
+    shared_wait(&shared_words()[1], 1); /* A watches */
+}
+static void the_epoch_moves_when_the_owner_dies_in_its_detach(void) {
+    bool died = true;
+    int fd;
+    for (uint64_t k = 1; died; k += harness_full() ? 1 : 2) {
+        NOTE("death at point %" PRIu64, k);
+        uint32_t *words = shared_words();
+        words[0] = words[1] = 0;
+        fixture_create(&A);
+        (void)fixture_lock(&A);
+        OK(aipc_watch_open(&A, &fd));
+        *crash_passed = 0;
+        const pid_t pid = fork();
+        if (pid == 0) {
+            attach_holding();
+            crash_at = k;
+            fixture_detach(&B);
+            _exit(0);
+        }
+        shared_wait(&words[0], 1);
+        listen_as_a();
+        const uint32_t epoch = aipc_watch_epoch(&A);
+        shared_set(&words[1], 1);
+        died = harness_was_killed(pid);
+        fixture_attach(&C); /* in its slot, if that is free */
+        listen_as_a();
+        CHECK(aipc_watch_epoch(&A) != epoch);
+        take_and_release_as_a();
+        fixture_detach(&C);
         fixture_detach(&A);
     }
     fixture_end();
@@ -449,14 +508,14 @@ static void no_bell_is_left_of_a_claimer_who_died(void) {
     for (uint64_t k = 1; died; k += harness_full() ? 1 : 3) {
         NOTE("death at point %" PRIu64, k);
         fixture_create(&A);
-        aipc_seg *others = calloc(FIXTURE_PARTICIPANTS, sizeof *others);
-        for (int i = 2; i < FIXTURE_PARTICIPANTS; i++) fixture_attach(&others[i]);
+        fixture_attach(&B); /* keeps the second slot free for a moment */
+        others_attach();
+        fixture_detach(&B);
         die_after(do_nothing);
         died = crash_child(NULL, attach_as_c, NULL, k);
         (void)recover_all(&A);
         CHECK_EQ(leaks_entries(fixture_bells), FIXTURE_PARTICIPANTS - 1);
-        for (int i = 2; i < FIXTURE_PARTICIPANTS; i++) fixture_detach(&others[i]);
-        free(others);
+        others_detach();
         fixture_detach(&A);
     }
     fixture_end();
@@ -699,11 +758,13 @@ int main(void) {
     RUN(nothing_of_the_dead_is_left);
     RUN(a_lock_of_an_old_generation_is_nobodys);
     RUN(generations_only_grow);
-    RUN(the_epoch_moves_when_a_slot_changes_hands);
+    RUN(the_epoch_moves_when_a_death_is_noticed);
+    RUN(the_epoch_moves_when_somebody_takes_a_dead_ones_slot);
 #ifdef AIPC_HOOK
     RUN(two_threads_of_one_process_die_together);
     RUN(three_dead_at_once_and_their_recoverer_too);
     RUN(a_slot_under_recovery_can_be_had);
+    RUN(the_epoch_moves_when_the_owner_dies_in_its_detach);
     RUN(no_bell_is_left_of_a_claimer_who_died);
     RUN(a_waiter_on_a_destroyed_lock_dies);
     RUN(a_dead_ones_block_is_freed_by_another_while_it_is_recovered);

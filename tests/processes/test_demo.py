@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+from aioipc import ManagedSharedMemory
 from tests.support.leaks import SHM
 from tests.support.sources import ROOT
 
@@ -77,6 +78,16 @@ def _read(terminal: Any) -> bytes:
     except OSError:  # what a terminal says at the end
         return b""
     return chunk
+
+
+def test_when_the_demo_itself_is_killed_its_workers_go_too() -> None:
+    process = subprocess.Popen(DEMO, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("together:")
+    process.kill()
+    process.communicate()  # until the last worker has closed its end of the pipes
+    assert not ManagedSharedMemory.exists(f"aioipc-demo-{process.pid}")  # the next look removes it
+    assert left_behind() == []
 
 
 def test_ctrl_c_leaves_nothing_behind() -> None:

@@ -267,7 +267,7 @@ def test_names_unique_and_anonymous_are_kept_apart(segment_name: str) -> None:
         assert segment.length_of(named) == 1
 
 
-@pytest.mark.parametrize("name", ["", "x" * 256, "ü" * 128])
+@pytest.mark.parametrize("name", ["x" * 256, "ü" * 128])
 def test_impossible_object_names_are_refused(segment_name: str, name: str) -> None:
     with ManagedSharedMemory.create(segment_name, SIZE) as segment, pytest.raises(ValueError, match="name"):
         Lock(segment, name)
@@ -275,7 +275,7 @@ def test_impossible_object_names_are_refused(segment_name: str, name: str) -> No
 
 def test_object_names_may_have_any_characters(segment_name: str) -> None:
     with ManagedSharedMemory.create(segment_name, SIZE) as segment:
-        for name in ("a/b", "ü" * 127, "\0", " ", "x" * 255):
+        for name in ("", "a/b", "ü" * 127, "\0", " ", "x" * 255):
             assert Lock(segment, name).name == name
 
 

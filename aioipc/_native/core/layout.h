@@ -270,5 +270,6 @@ AIPC_CHECK_SIZE(aipc_lock, 64);
 #define AIPC_LIVENESS_BASE (INT64_C(1) << 62)
 #define AIPC_GATE_BYTE (AIPC_LIVENESS_BASE + 4096)
 #define AIPC_READER_BYTE (AIPC_LIVENESS_BASE + 4097)
+#define AIPC_RECOVERY_BASE (AIPC_LIVENESS_BASE + 8192) /* + slot: somebody recovers it, so it will be free soon */
 
 #endif

@@ -150,13 +150,13 @@ aipc_status aipc_recover(aipc_ctx *ctx, uint32_t slot, uint32_t generation) {
     int fd;
     aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &fd, &seg->error);
     if (status != AIPC_OK) return status;
-    status = aipc_slot_lock(seg, fd, slot);
-    if (status == AIPC_OK) {
-        int ignored;
-        status = recover_locked(ctx, slot, generation);
-        /* Closing alone would leave it locked by a child that another thread has forked meanwhile. */
-        (void)aipc_os_unlock_byte(fd, AIPC_LIVENESS_BASE + slot, &ignored);
-    }
+    status = aipc_os_lock_byte(fd, AIPC_RECOVERY_BASE + slot, &seg->error);
+    if (status == AIPC_OK) status = aipc_slot_lock(seg, fd, slot);
+    if (status == AIPC_OK) status = recover_locked(ctx, slot, generation);
+    /* Closing alone would leave them locked by a child that another thread has forked meanwhile. */
+    int ignored;
+    (void)aipc_os_unlock_byte(fd, AIPC_LIVENESS_BASE + slot, &ignored);
+    (void)aipc_os_unlock_byte(fd, AIPC_RECOVERY_BASE + slot, &ignored);
     aipc_os_close(fd);
     return status;
 }

@@ -5,7 +5,7 @@
 #include "os.h"
 #include "retire.h"
 
-enum { RETRY_NS = 1000000, LARGEST_SHIFT = 47 };
+enum { RETRY_NS = 1000000, PATIENCE = 1000, LARGEST_SHIFT = 47 };
 
 /* ---- geometry ---------------------------------------------------------------------------------- */
 
@@ -140,15 +140,15 @@ static aipc_status settle_in(aipc_seg *seg) {
     return AIPC_OK;
 }
 
-/* A slot may be on its way from a dead owner to free just now: a recoverer holds its lock. */
+/* A slot may be on its way from a dead owner to free just now: its recoverer holds its lock. */
 static aipc_status claim_patiently(aipc_seg *seg, int lock_fd) {
-    aipc_status status = aipc_participant_claim(seg, lock_fd, prepare_slot);
-    for (int tries = 0; status == AIPC_NO_SLOT && tries < 20; tries++) {
+    for (int tries = 0;; tries++) {
+        bool recovering = aipc_os_test_bytes(lock_fd, AIPC_RECOVERY_BASE, AIPC_MAX_PARTICIPANTS, &seg->error) != AIPC_OK;
+        aipc_status status = aipc_participant_claim(seg, lock_fd, prepare_slot);
+        if (status != AIPC_NO_SLOT || !recovering || tries == PATIENCE) return status;
         uint32_t never = 0;
         aipc_os_futex_wait(&never, 0, RETRY_NS);
-        status = aipc_participant_claim(seg, lock_fd, prepare_slot);
     }
-    return status;
 }
 
 /* pre: no fork can come between. */

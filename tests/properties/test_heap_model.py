@@ -1,0 +1,175 @@
+"""The heap against a dict, driven from three processes, any of which may be killed between two steps.
+
+The model: a handle has the bytes that were last written to it, whoever wrote them, until it is freed.
+After every step the heap is sound; in the end everything can be given back.
+"""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from aioipc import ManagedSharedMemory, NotFoundError, SegmentFullError
+from tests.support.peers import Link, Peer, spawn
+
+SIZE = 1 << 20
+PROCESSES = 3
+sizes = st.one_of(
+    st.integers(0, 64),
+    st.integers(65, 2048),
+    st.integers(2049, 100_000),
+    st.sampled_from([0, 1, 2**31, SIZE]),
+)
+alignments = st.sampled_from([1, 8, 16, 32, 64, 256, 4096])
+
+
+def worker(test: Link, name: str) -> None:
+    """Does what it is told: [operation, argument, ...] -> answer."""
+    with ManagedSharedMemory.open(name) as segment:
+        test.send("ready")
+        while True:
+            operation, *arguments = test.receive()
+            test.send(OPERATIONS[operation](segment, *arguments))
+
+
+def allocate(segment: ManagedSharedMemory, size: int, alignment: int, fill: int) -> int | None:
+    try:
+        block = segment.allocate(size, alignment=alignment)
+    except SegmentFullError:
+        return None
+    with memoryview(block) as view:
+        view[:] = bytes([fill]) * len(view)
+    return block.handle
+
+
+def write(segment: ManagedSharedMemory, handle: int, size: int, fill: int) -> bool:
+    with memoryview(segment.block(handle, size)) as view:
+        view[:] = bytes([fill]) * size
+    return True
+
+
+def read(segment: ManagedSharedMemory, handle: int, size: int) -> list[int]:
+    """The distinct bytes in the block."""
+    with memoryview(segment.block(handle, size)) as view:
+        return sorted(set(view.tobytes()))
+
+
+def free(segment: ManagedSharedMemory, handle: int) -> bool:
+    try:
+        segment.deallocate(segment.block(handle))
+    except NotFoundError:
+        return False
+    return True
+
+
+OPERATIONS: dict[str, Any] = {"allocate": allocate, "write": write, "read": read, "free": free}
+
+
+class HeapMachine(RuleBasedStateMachine):
+    handles = Bundle("handles")
+    name = ""  # set for each run
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.segment = ManagedSharedMemory.create(self.name, SIZE, participants=8, lifetime="last_detach")
+        self.empty = self.segment.free_memory
+        self.model: dict[int, tuple[int, int]] = {}  # handle -> size, byte
+        self.workers = [self.start() for _ in range(PROCESSES)]
+
+    def start(self) -> Peer:
+        peer = spawn(worker, self.name)
+        assert peer.receive() == "ready"
+        return peer
+
+    def ask(self, who: int, *message: Any) -> Any:
+        self.workers[who].send(message)
+        return self.workers[who].receive()
+
+    who = st.integers(0, PROCESSES - 1)
+    fill = st.integers(0, 255)
+
+    @rule(target=handles, who=who, size=sizes, alignment=alignments, fill=fill)
+    def allocate(self, who: int, size: int, alignment: int, fill: int) -> Any:
+        handle = self.ask(who, "allocate", size, alignment, fill)
+        if handle is None:
+            assert size > 1024  # there is always room for little here
+            return multiple()
+        assert handle not in self.model
+        assert handle % max(alignment, 16) == 0
+        self.model[handle] = (size, fill)
+        return handle
+
+    @rule(who=who, handle=handles, fill=fill)
+    def write(self, who: int, handle: int, fill: int) -> None:
+        if handle in self.model:
+            size, _ = self.model[handle]
+            assert self.ask(who, "write", handle, size, fill)
+            self.model[handle] = (size, fill)
+
+    @rule(who=who, handle=handles)
+    def read(self, who: int, handle: int) -> None:
+        if handle in self.model:
+            size, fill = self.model[handle]
+            assert self.ask(who, "read", handle, size) == ([fill] if size else [])
+
+    @rule(who=who, handle=consumes(handles))
+    def free(self, who: int, handle: int) -> None:
+        expected = self.model.pop(handle, None) is not None
+        assert self.ask(who, "free", handle) is expected
+
+    @rule(who=who, handle=st.integers(0, SIZE * 2))
+    def free_what_is_none(self, who: int, handle: int) -> None:
+        if handle not in self.model:
+            assert self.ask(who, "free", handle) is False
+
+    @rule(who=who)
+    def kill(self, who: int) -> None:
+        self.workers[who].discard()
+        self.workers[who] = self.start()
+
+    @invariant()
+    def sound(self) -> None:
+        report = self.segment.check_sanity()
+        assert report, report
+
+    def teardown(self) -> None:
+        for handle, (size, fill) in self.model.items():
+            assert read(self.segment, handle, size) == ([fill] if size else [])
+            assert free(self.segment, handle)
+        for peer in self.workers:
+            peer.discard()
+        assert self.segment.check_sanity()
+        assert self.segment.free_memory == self.empty
+        self.segment.close()
+
+
+def explore(segment_name: str, examples: int, steps: int) -> None:
+    HeapMachine.name = segment_name
+    run_state_machine_as_test(
+        HeapMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_heap_agrees_with_a_dict(segment_name: str) -> None:
+    explore(segment_name, examples=4, steps=20)
+
+
+@pytest.mark.slow
+def test_heap_agrees_with_a_dict_for_long(segment_name: str) -> None:
+    explore(segment_name, examples=100, steps=60)

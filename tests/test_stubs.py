@@ -1,0 +1,44 @@
+"""_core.pyi says what the compiled binding has."""
+
+import subprocess
+import sys
+
+from tests.support.sources import ROOT
+
+# Each with its reason.
+ALLOWED = r"""
+# what Cython adds
+.*\.__reduce_cython__
+.*\.__setstate_cython__
+.*\.__test__
+.*\.(Block|BlockingLock)\.__init__
+# made by the binding alone
+.*\._core\.(Done|LockPin|Sleeper)
+# for the type checker alone
+.*\._core\.Peeked
+# the stub names the parameter of __cinit__
+.*\._core\.Opening\.__init__
+# `disjoint_base` needs a newer typing_extensions than users may have
+.*\._core\.(Attachment|Block|BlockingLock|Handle|LockHandle|LockWait|Opening|Pin)
+"""
+
+
+def test_the_stub_of_the_binding_is_true(tmp_path) -> None:
+    allowed = tmp_path / "allowed.txt"
+    allowed.write_text(ALLOWED)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy.stubtest",
+            "aioipc._native._core",
+            f"--mypy-config-file={ROOT / 'pyproject.toml'}",
+            f"--allowlist={allowed}",
+            "--ignore-unused-allowlist",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
