@@ -251,13 +251,14 @@ cdef class LockHandle(Handle):
             wait = self.lock.wait(sleeper.bell, 0)
             if wait is None:
                 return True
-            while not late:
-                late = sleeper.sleep(deadline)
-                if self.opening.closed:
+            while True:
+                if self.opening.closed:  # whoever closes it sets this first, and then rings
                     raise ClosedError("the segment was closed while waiting for a lock")
-                if wait.look():
+                if late:
+                    return False
+                late = sleeper.sleep(deadline)
+                if not self.opening.closed and wait.look():
                     return True
-            return False
         finally:
             if wait is not None:
                 wait.cancel()

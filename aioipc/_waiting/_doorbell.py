@@ -76,10 +76,17 @@ class Doorbell(abc.ABC):
         self._identity = attachment.identity
         self._epoch = attachment.epoch
         self._epoll = select.epoll()
-        self._epoll.register(attachment.watch_open(), select.EPOLLIN)
         self.bell, self._bell_fd = attachment.bell_take()
-        self._epoll.register(self._bell_fd, select.EPOLLIN)
+        try:
+            self._epoll.register(self._bell_fd, select.EPOLLIN)
+            self._epoll.register(attachment.watch_open(), select.EPOLLIN)
+        except OSError as error:
+            if attachment.closed:  # by another thread, and the descriptors with it
+                raise ClosedError("the segment was closed") from error
+            raise
         _register(self, attachment)
+        if attachment.closed:  # before it was registered: nobody else will close it
+            raise ClosedError("the segment was closed")
 
     # --- what a kind of loop adds
 
@@ -113,6 +120,9 @@ class Doorbell(abc.ABC):
         if node is None:
             return token, None
         place = self._places[token] = Place(handle.opening, node)
+        if handle.opening.closed:  # by another thread, which may have looked at our places before
+            self._leave(token, place)
+            raise ClosedError("the segment was closed")
         return token, place
 
     def _leave(self, token: int, place: Place) -> None:

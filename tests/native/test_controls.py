@@ -54,3 +54,19 @@ def test_only_the_full_instruction_sweep_finds_plain_stores(tmp_path: Path) -> N
         pytest.skip("this machine does not let a process trace its child")
     assert done.returncode == 1
     assert "death after instruction" in done.stderr
+
+
+def test_the_soak_finds_that_there_is_no_log(tmp_path: Path) -> None:
+    program = build("test_soak", tmp_path, "-DAIPC_BREAK_NO_LOG")
+    environment = os.environ | {"AIPC_TEST_FULL": "1"}  # it ends with the first thing found
+    done = subprocess.run([program], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert "[kill " in done.stderr
+
+
+@pytest.mark.slow
+def test_the_long_soak_finds_a_log_written_too_late(tmp_path: Path) -> None:
+    program = build("stress_soak", tmp_path, "-DAIPC_BREAK_ORDER")
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "[kill " in done.stderr

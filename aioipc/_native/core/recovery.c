@@ -36,7 +36,9 @@ static aipc_status free_orphans(aipc_ctx *ctx, struct aipc_context *context) {
     for (int i = 0; i < AIPC_ORPHANS; i++) {
         uint64_t payload = aipc_load_relaxed64(&context->orphan[i]);
         if (payload == 0) continue;
-        aipc_status status = aipc_heap_free(ctx, payload, 0, &context->orphan[i]);
+        aipc_status status = AIPC_INVALID;
+        if (aipc_at(ctx->seg, payload, AIPC_ALIGNMENT) != NULL)
+            status = aipc_heap_free(ctx, payload, 0, &context->orphan[i]);
         if (status == AIPC_INVALID)
             return aipc_corrupt(ctx->seg, "R2 orphan is no block", &context->orphan[i], payload, 0);
         if (status != AIPC_OK) return status;
