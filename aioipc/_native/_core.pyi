@@ -1,8 +1,9 @@
 """What _core.pyx offers.  What each thing promises is said there and in core/*.h."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final, Literal, TypedDict
+from weakref import WeakValueDictionary
 
 from typing_extensions import Buffer
 
@@ -36,7 +37,7 @@ def checkpoints(library: str, test: Callable[[], bool]) -> None: ...
 def checkpoint_wanted() -> bool: ...
 
 class Attachment:
-    doorbells: MutableMapping[int, Any] | None
+    doorbells: WeakValueDictionary[int, Any] | None
     on_detach: Callable[[Attachment], None] | None
     @staticmethod
     def create(

@@ -19,7 +19,7 @@ from typing import Any
 from .._native import _core
 from .._native._core import Attachment, Opening
 from . import _asyncio
-from ._doorbell import Doorbell, Waitable, find
+from ._doorbell import Doorbell, Waitable, all_of, find
 
 __all__ = ["checkpoint", "close", "passed_on", "wait"]
 
@@ -72,6 +72,5 @@ def _running() -> Any:
 
 def close(opening: Opening) -> None:
     """Withdraws everybody who waits through `opening`; they get ClosedError."""
-    attachment = opening.attachment
-    for doorbell in list(attachment.doorbells.values() if attachment.doorbells else ()):
+    for doorbell in all_of(opening.attachment):
         doorbell.withdraw(opening)

@@ -211,9 +211,15 @@ def find(attachment: Attachment, loop: Any) -> Doorbell | None:
     return doorbell
 
 
+def all_of(attachment: Attachment) -> list[Doorbell]:
+    """All doorbells of a segment at one moment, while other threads may make more."""
+    references = attachment.doorbells.valuerefs() if attachment.doorbells is not None else []
+    return [doorbell for reference in references if (doorbell := reference()) is not None]
+
+
 def _detached(attachment: Attachment) -> None:
     """The last opening was closed: nobody waits any more."""
-    for doorbell in list((attachment.doorbells or {}).values()):
+    for doorbell in all_of(attachment):
         if doorbell._thread == threading.get_ident():
             doorbell.close()
         elif doorbell._pid == os.getpid():
