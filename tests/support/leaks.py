@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHM = Path("/dev/shm")
+PATIENCE = 40  # looks before something is called a leak
 # Sockets, pipes and files report themselves (ResourceWarning is an error); these do not.
 _OUR_DESCRIPTORS = ("/dev/shm/", "/memfd:", "anon_inode:")
 
@@ -33,9 +35,13 @@ class Snapshot:
     def leaked_since(self) -> list[str]:
         """One line for each thing that is there now and was not when the snapshot was taken."""
         leaks = self._compare()
-        if leaks:  # the collector may only be late
+        for _ in range(PATIENCE):  # the collector may only be late, or another test run about to clean up
+            if not leaks:
+                break
             gc.collect()
-            leaks = self._compare()
+            time.sleep(0.025)
+            now = set(self._compare())
+            leaks = [leak for leak in leaks if leak in now]
         return leaks
 
     def _compare(self) -> list[str]:
