@@ -18,7 +18,7 @@ CORE_LEVELS = (
     {"os", "report"},
     {"journal", "participants", "siphash"},
     {"bells", "domain"},
-    {"heap", "watch"},
+    {"heap", "registry", "watch"},
     {"retire", "waiters"},
     {"holdings"},
     {"catalog", "lock"},
@@ -33,7 +33,7 @@ CORE_PARTS = {
     "heap_check": "heap",
     "names": "catalog",
     "catalog_check": "catalog",
-    "waiters_check": "waiters",
+    "waiters_check": "lock",  # wait queues and the words of the locks they belong to
 }
 
 # Lowest first.  A module imports only modules of lower levels; a package counts as one module.

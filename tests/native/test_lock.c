@@ -231,6 +231,36 @@ static void the_slab_of_nodes_can_be_used_up(void) {
     close_pair();
 }
 
+static uint64_t findings(aipc_seg *seg, const char *beginning) {
+    aipc_report report = {0};
+    aipc_ctx *ctx = enter(seg);
+    OK(aipc_check(ctx, &report));
+    aipc_ctx_leave(ctx);
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < report.findings; i++) count += strncmp(report.finding[i].what, beginning, 2) == 0;
+    return count;
+}
+
+static void check_proves_damaged_lock_words(void) {
+    uint32_t node;
+    open_pair();
+    OK(aipc_lock_try(&A, a));
+    CHECK_EQ(wait_for(&B, b, bell_b, &node), AIPC_AGAIN);
+    CHECK_EQ(findings(&A, "K"), 0);
+    uint64_t word = a->word;
+    a->word = word & ~AIPC_LOCK_WAITERS;
+    CHECK_EQ(findings(&A, "K2"), 1);
+    a->word = word | UINT64_C(0xfff) << 20; /* a slot that does not exist */
+    CHECK_EQ(findings(&A, "K1"), 1);
+    a->word = word | UINT64_C(9) << 4; /* granted to nobody */
+    CHECK_EQ(findings(&A, "K1"), 1);
+    a->word = word;
+    OK(release(&A, a));
+    OK(look(&B, b, node));
+    OK(release(&B, b));
+    close_pair();
+}
+
 /* ---- death ------------------------------------------------------------------------------------- */
 
 /* Blocks until the parent says go. */
@@ -436,6 +466,7 @@ int main(void) {
     RUN(a_closed_lock_wakes_its_waiters);
     RUN(detaching_abandons_what_it_holds);
     RUN(the_slab_of_nodes_can_be_used_up);
+    RUN(check_proves_damaged_lock_words);
     RUN(a_waiter_gets_the_lock_of_a_killed_holder);
     RUN(a_stopped_holder_keeps_the_lock);
 #ifdef AIPC_HOOK

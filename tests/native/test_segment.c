@@ -53,7 +53,9 @@ static aipc_status open_path(aipc_seg *seg) {
     const int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return AIPC_NOT_FOUND;
     aipc_segment_init(seg, fd, path);
-    return aipc_segment_open(seg);
+    const aipc_status status = aipc_segment_open(seg);
+    if (status == AIPC_SYSTEM) fprintf(stderr, "  open: %s\n", strerror(seg->error));
+    return status;
 }
 
 static aipc_status peek(aipc_segment_info *info) {

@@ -97,6 +97,10 @@ aipc_status aipc_catalog_reserve(aipc_ctx *ctx, uint64_t names);
 /* Frees what was retired and is no longer looked at; called by destroy, unpin and recovery. */
 aipc_status aipc_catalog_collect(aipc_ctx *ctx);
 
+/* The next named or unique object at or behind table slot *cursor (start at 0), protected by this context's
+ * second hazard until the next call; AIPC_NOT_FOUND at the end.  No snapshot: what comes and goes meanwhile may be missed. */
+aipc_status aipc_catalog_next(aipc_ctx *ctx, uint64_t *cursor, aipc_object_ref *ref);
+
 aipc_status aipc_catalog_check(aipc_ctx *ctx, aipc_report *report);
 
 #endif

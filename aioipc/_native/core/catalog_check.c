@@ -407,3 +407,20 @@ aipc_status aipc_catalog_check(aipc_ctx *ctx, aipc_report *report) {
     aipc_domain_unlock(ctx, domain);
     return AIPC_OK;
 }
+
+aipc_status aipc_catalog_next(aipc_ctx *ctx, uint64_t *cursor, aipc_object_ref *ref) {
+    aipc_seg *seg = ctx->seg;
+    aipc_names names;
+    uint64_t offset = 0;
+    aipc_status status = aipc_domain_lock(ctx, &seg->catalog->domain);
+    if (status != AIPC_OK) return status;
+    status = aipc_names_view(seg, aipc_load_relaxed64(&seg->catalog->table), &names);
+    while (status == AIPC_OK && offset == 0 && *cursor < names.capacity) {
+        uint64_t word = aipc_load_relaxed64(&names.table->slots[(*cursor)++]);
+        if (word > AIPC_TOMBSTONE && aipc_object_read(seg, word & AIPC_SLOT_OFFSET, ref) != NULL)
+            offset = word & AIPC_SLOT_OFFSET;
+    }
+    (void)aipc_exchange_seq_cst64(&ctx->shared->hazard[1], offset); /* SYNC hazard */
+    aipc_domain_unlock(ctx, &seg->catalog->domain);
+    return status == AIPC_OK && offset == 0 ? AIPC_NOT_FOUND : status;
+}

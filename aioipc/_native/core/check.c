@@ -62,6 +62,21 @@ static aipc_status noted(aipc_ctx *ctx, aipc_report *report, aipc_status status)
     return AIPC_OK;
 }
 
+/* The words of the locks that have names.  Anonymous ones stand in no list; their queues are walked with the slab. */
+static aipc_status check_locks(aipc_ctx *ctx, aipc_report *report) {
+    uint64_t cursor = 0;
+    aipc_object_ref ref;
+    aipc_status status;
+    while ((status = aipc_catalog_next(ctx, &cursor, &ref)) == AIPC_OK) {
+        struct aipc_lock *lock = aipc_at(ctx->seg, ref.payload, sizeof *lock);
+        if (ref.type != AIPC_TYPE_LOCK || ref.size < sizeof *lock || lock == NULL) continue;
+        status = aipc_lock_check(ctx, lock, report);
+        if (status != AIPC_OK) break;
+    }
+    (void)aipc_exchange_seq_cst64(&ctx->shared->hazard[1], 0);
+    return status == AIPC_NOT_FOUND ? AIPC_OK : status;
+}
+
 aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
     aipc_seg *seg = ctx->seg;
     uint32_t recovered;
@@ -78,5 +93,6 @@ aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
     if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
     status = check_domain(ctx, &seg->catalog->domain, report);
     if (status == AIPC_OK) status = noted(ctx, report, aipc_catalog_check(ctx, report));
+    if (status == AIPC_OK) status = noted(ctx, report, check_locks(ctx, report));
     return status == AIPC_CORRUPT ? AIPC_OK : status;
 }

@@ -49,9 +49,8 @@ aipc_status aipc_participant_claim(aipc_seg *seg, int fd, aipc_status (*prepare)
 /* Ends this process's (or a recovered) participation: next generation, FREE.  The last step of both. */
 void aipc_participant_end(aipc_seg *seg, uint32_t slot);
 
-/* Forked children own nothing: marks every attachment of this process as forked (atfork handler). */
-void aipc_registry_add(aipc_seg *seg);
-void aipc_registry_remove(aipc_seg *seg);
+/* In a forked child: this attachment is the parent's, and the child nobody until it attaches for itself. */
+void aipc_participants_in_child(aipc_seg *seg);
 
 typedef struct aipc_participant_info {
     uint32_t slot, generation, uid;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "registry.h"
 #include "retire.h"
 
 enum { RETRY_NS = 1000000, PATIENCE = 1000, LARGEST_SHIFT = 47 };
@@ -140,23 +141,12 @@ static aipc_status settle_in(aipc_seg *seg) {
     return AIPC_OK;
 }
 
-/* A slot may be on its way from a dead owner to free just now: its recoverer holds its lock. */
-static aipc_status claim_patiently(aipc_seg *seg, int lock_fd) {
-    for (int tries = 0;; tries++) {
-        bool recovering = aipc_os_test_bytes(lock_fd, AIPC_RECOVERY_BASE, AIPC_MAX_PARTICIPANTS, &seg->error) != AIPC_OK;
-        aipc_status status = aipc_participant_claim(seg, lock_fd, prepare_slot);
-        if (status != AIPC_NO_SLOT || !recovering || tries == PATIENCE) return status;
-        uint32_t never = 0;
-        aipc_os_futex_wait(&never, 0, RETRY_NS);
-    }
-}
-
 /* pre: no fork can come between. */
 static aipc_status take_part(aipc_seg *seg) {
     int lock_fd;
     aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &lock_fd, &seg->error);
     if (status != AIPC_OK) return status;
-    status = claim_patiently(seg, lock_fd);
+    status = aipc_participant_claim(seg, lock_fd, prepare_slot);
     if (status == AIPC_OK) {
         status = aipc_os_pin_description(lock_fd, &seg->liveness_page, &seg->error);
         if (status == AIPC_OK) {
@@ -170,13 +160,20 @@ static aipc_status take_part(aipc_seg *seg) {
     return status;
 }
 
-/* A child forked meanwhile would keep our liveness lock, and with it us, alive. */
+/* A child forked while we attach would keep our liveness lock, and with it us, alive.  When all slots are taken, one
+ * may be on its way from a dead owner to free just now: it is waited for while somebody recovers it. */
 static aipc_status join(aipc_seg *seg) {
     if (seg->idle == NULL) seg->idle = default_idle;
-    aipc_os_fork_block();
-    aipc_status status = take_part(seg);
-    aipc_os_fork_allow();
-    return status;
+    for (int tries = 0;; tries++) {
+        int error;
+        bool recovering = aipc_os_test_bytes(seg->fd, AIPC_RECOVERY_BASE, AIPC_MAX_PARTICIPANTS, &error) == AIPC_AGAIN;
+        aipc_os_fork_block();
+        aipc_status status = take_part(seg);
+        aipc_os_fork_allow();
+        if (status != AIPC_NO_SLOT || !recovering || tries == PATIENCE) return status;
+        uint32_t never = 0;
+        aipc_os_futex_wait(&never, 0, RETRY_NS);
+    }
 }
 
 static aipc_status lock_gate(aipc_seg *seg, int fd) {
