@@ -39,6 +39,7 @@ static inline void fixture_create(aipc_seg *seg) {
 
 static inline void fixture_end(void) {
     int error;
+    if (fixture_fd < 0) return;
     close(fixture_fd);
     fixture_fd = -1;
     (void)aipc_os_remove_directory(fixture_bells, &error);

@@ -5,12 +5,22 @@ Each `AIPC_BREAK_...` is one branch of `aipc_tx_set` in journal.h.
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.leaks import Snapshot, remove_entries
+
 HERE = Path(__file__).parent
 CORE = HERE.parents[1] / "aioipc" / "_native" / "core"
+
+
+@pytest.fixture(autouse=True)
+def what_broken_builds_leave_is_removed() -> Iterator[None]:
+    before = Snapshot.take()
+    yield
+    remove_entries(before.leaked_since())
 
 
 def build(source: str, folder: Path, *flags: str) -> Path:

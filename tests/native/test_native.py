@@ -2,20 +2,24 @@
 
     // variants: plain asan tsan hook      (plain when the line is missing)
     // core: no                            (not linked with the core: tests of the harness itself)
+    // leaves: bells                       (it kills creators, whose bell directories only `aioipc rm --stale` removes)
 
 `test_*.c` run always and, as slow tests, once more with AIPC_TEST_FULL=1; `stress_*.c` are slow only.
 """
 
+import contextlib
 import functools
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from tests.support.leaks import Snapshot, remove_entries
 
 HERE = Path(__file__).parent
 CORE = HERE.parents[1] / "aioipc" / "_native" / "core"
@@ -101,15 +105,26 @@ def _fixed_addresses() -> bool:
     return tool is not None and subprocess.run([tool, "-R", "true"], check=False).returncode == 0
 
 
+@contextlib.contextmanager
+def leaving(source: Path) -> Iterator[None]:
+    """Removes what a test may leave, and says so in its first lines."""
+    before = Snapshot.take()
+    yield
+    if header(source, "leaves"):
+        remove_entries(before.leaked_since())
+
+
 @pytest.mark.parametrize(("source", "variant"), programs("test_*.c"))
 def test_c(build: Build, source: Path, variant: str) -> None:
-    run(build(source, variant), variant)
+    with leaving(source):
+        run(build(source, variant), variant)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("source", "variant"), programs("test_*.c", "stress_*.c"))
 def test_c_in_full(build: Build, source: Path, variant: str) -> None:
-    run(build(source, variant), variant, AIPC_TEST_FULL="1")
+    with leaving(source):
+        run(build(source, variant), variant, AIPC_TEST_FULL="1")
 
 
 def test_a_failed_check_names_file_and_line(build: Build, tmp_path: Path) -> None:

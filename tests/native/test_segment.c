@@ -1,4 +1,5 @@
 // variants: plain asan hook
+// leaves: bells
 /* Segments come and go: create, open, detach, remove, fork, and the death of whoever is doing it. */
 #include "segment_fixture.h"
 #ifdef AIPC_HOOK

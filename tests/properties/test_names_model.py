@@ -126,7 +126,7 @@ class NamesMachine(RuleBasedStateMachine):
             assert self.segment.destroy(Lock, key)
         report = self.segment.check_sanity()
         assert report, report
-        assert report.objects == 0
+        assert report.counts["objects"] == 0
         self.segment.close()
 
 
