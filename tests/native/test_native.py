@@ -2,7 +2,7 @@
 
     // variants: plain asan tsan hook      (plain when the line is missing)
     // core: no                            (not linked with the core: tests of the harness itself)
-    // leaves: bells                       (kills creators; only `aioipc rm --stale` removes their bell directories)
+    // leaves: bells                       (kills creators; `aioipc rm --stale` would remove their bells)
 
 `test_*.c` run always and, as slow tests, once more with AIPC_TEST_FULL=1; `stress_*.c` are slow only.
 """
