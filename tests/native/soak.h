@@ -194,11 +194,14 @@ _Noreturn static inline void soak_worker(uint64_t seed) {
 
 /* ---- what the supervisor does ------------------------------------------------------------------------ */
 
+static pid_t soak_supervisor;
 static inline pid_t soak_start(uint64_t seed) {
+    soak_supervisor = getpid();
     const pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* when a check of the supervisor fails */
+        if (getppid() != soak_supervisor) _exit(0);
         soak_worker(seed);
     }
     return pid;

@@ -1,5 +1,7 @@
 #include "check.h"
 
+#include "os.h"
+
 static void check_header(aipc_seg *seg, aipc_report *report) {
     const struct aipc_header *header = seg->header;
     uint64_t size = aipc_load_acquire64(&header->size);
@@ -77,6 +79,23 @@ static aipc_status check_locks(aipc_ctx *ctx, aipc_report *report) {
     return status == AIPC_NOT_FOUND ? AIPC_OK : status;
 }
 
+/* From a death until its recovery has ended, waiters and locks may look wrong; damage lasts. */
+static aipc_status lasting(aipc_ctx *ctx, aipc_report *report, aipc_status (*look)(aipc_ctx *, aipc_report *)) {
+    enum { PATIENCE_NS = 50000000, PAUSE_NS = 1000000 };
+    uint64_t stall = ctx->seg->stall_ns, end = aipc_os_now() + (stall < PATIENCE_NS ? stall : PATIENCE_NS);
+    for (;;) {
+        aipc_report now = *report;
+        aipc_status status = look(ctx, &now);
+        if (status != AIPC_OK || now.findings == report->findings || aipc_os_now() > end) {
+            *report = now;
+            return status;
+        }
+        uint32_t recovered, never = 0;
+        (void)aipc_recover_all(ctx, &recovered);
+        aipc_os_futex_wait(&never, 0, PAUSE_NS);
+    }
+}
+
 aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
     aipc_seg *seg = ctx->seg;
     uint32_t recovered;
@@ -89,10 +108,10 @@ aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
     if (status == AIPC_OK) status = noted(ctx, report, aipc_heap_check(ctx, report));
     if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
     status = check_domain(ctx, &seg->waits->domain, report);
-    if (status == AIPC_OK) status = noted(ctx, report, aipc_waits_check(ctx, report));
+    if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, aipc_waits_check));
     if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
     status = check_domain(ctx, &seg->catalog->domain, report);
     if (status == AIPC_OK) status = noted(ctx, report, aipc_catalog_check(ctx, report));
-    if (status == AIPC_OK) status = noted(ctx, report, check_locks(ctx, report));
+    if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, check_locks));
     return status == AIPC_CORRUPT ? AIPC_OK : status;
 }
