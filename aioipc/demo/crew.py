@@ -91,8 +91,8 @@ def _start_server() -> None:
     multiprocessing.set_forkserver_preload([work.__module__])
     multiprocessing.resource_tracker.ensure_running()  # starting it would unblock SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    # It is started with `python -c`, which looks for modules in the current directory first: a checkout there is
-    # not the package that is installed.
+    # It is started with `python -c`, which looks for modules in the current directory first: a checkout
+    # there is not the package that is installed.
     safe_path = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
