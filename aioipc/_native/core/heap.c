@@ -524,7 +524,8 @@ INLINE bool give(view v, join *j, uint64_t header) {
 
 aipc_status aipc_heap_free(aipc_ctx *ctx, uint64_t payload, uint32_t forbidden, uint64_t *orphan) {
     view v;
-    __builtin_prefetch(ctx->seg->base + payload - AIPC_BLOCK_OVERHEAD); /* while the lock is taken */
+    /* While the lock is taken; the payload may be any number, so no pointer is made of it. */
+    __builtin_prefetch((const void *)((uintptr_t)ctx->seg->base + payload - AIPC_BLOCK_OVERHEAD));
     aipc_status status = open_heap(ctx, &v);
     if (status != AIPC_OK) return status;
     /* Whatever does not look like a used block is the caller's mistake; what does must be sound. */
