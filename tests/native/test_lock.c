@@ -252,6 +252,8 @@ static void check_proves_damaged_lock_words(void) {
     CHECK_EQ(findings(&A, "K2"), 1);
     a->word = word | UINT64_C(0xfff) << 20; /* a slot that does not exist */
     CHECK_EQ(findings(&A, "K1"), 1);
+    a->word = word | UINT64_C(9) << 4; /* granted to nobody */
+    CHECK_EQ(findings(&A, "K1"), 1);
     a->word = word | UINT64_C(0xffff) << 4; /* granted to a node there is none of */
     CHECK_EQ(findings(&A, "K1"), 1);
     a->word = word;

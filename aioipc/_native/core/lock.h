@@ -24,7 +24,7 @@
  * A dead owner is recognised by its generation being over.  Its lock is never cleaned up: whoever
  * acquires next takes the word over and has ABANDONED until it releases.
  *
- *   K1  owner's slot < participants; granted is 0 or a node, and while its owner lives one in this queue
+ *   K1  owner's slot < participants; granted is 0 or, while its owner lives, a node that stands in this queue
  *   K2  the queue is not empty => WAITERS is set (except inside the waits lock)
  */
 #ifndef AIPC_LOCK_H
