@@ -22,7 +22,7 @@ CORE_LEVELS = (
     {"retire", "waiters"},
     {"holdings"},
     {"catalog", "lock"},
-    {"recovery"},
+    {"recovery", "types"},
     {"segment"},
     {"check"},
     {"aipc"},  # the facade: includes everything
@@ -33,6 +33,7 @@ CORE_PARTS = {
     "heap_check": "heap",
     "names": "catalog",
     "catalog_check": "catalog",
+    "catalog_list": "catalog",
     "waiters_check": "lock",  # wait queues and the words of the locks they belong to
 }
 

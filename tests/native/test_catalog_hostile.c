@@ -3,7 +3,7 @@
  * the check finds what can be found. */
 #include "catalog_fixture.h"
 
-enum { SIZE = 1 << 15, NAMES = 20 };
+enum { SIZE = 40 << 10, NAMES = 20 };
 
 static uint8_t *pristine;
 static aipc_object_ref refs[NAMES], anonymous;

@@ -14,6 +14,7 @@
 #include "status.h"
 
 typedef struct aipc_seg aipc_seg;
+struct aipc_tx; /* journal.h */
 
 /* One operation under way.  Owned by one thread at a time. */
 typedef struct aipc_ctx {
@@ -100,6 +101,7 @@ struct aipc_seg {
     void *user;
     aipc_status (*recover)(aipc_ctx *ctx, uint32_t slot, uint32_t generation); /* recovery.c */
     void (*tidy)(aipc_ctx *ctx); /* retire.c */
+    uint64_t (*part)(struct aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t size); /* types.c */
     uint32_t uninterruptible; /* > 0: idle must not answer AIPC_INTERRUPTED; process-private atomic */
     uint64_t stall_ns;        /* how long a short lock may be held by a living process: 5 s */
 

@@ -428,11 +428,40 @@ bool aipc_object_destroyed(aipc_seg *seg, const aipc_object_ref *ref) {
 
 /* ---- giving back ------------------------------------------------------------------------------- */
 
-/* Frees what is retired as far as nobody looks at it.  pre: the lock is held; it is given back. */
-static aipc_status collect_and_unlock(aipc_ctx *ctx, uint32_t words) {
-    aipc_status status = aipc_retired_take(ctx, &words);
+/* Parts of a retired block: of an object that is a container, while it has any. */
+static uint64_t take_part(aipc_tx *tx, uint64_t block) {
+    aipc_object_ref ref;
+    const struct aipc_object *object = aipc_object_read(tx->seg, block, &ref);
+    if (object == NULL || aipc_load_relaxed64(&object->state) != AIPC_OBJECT_DESTROYED || /* an old table */
+        !aipc_object_hash_right(tx->seg, object))
+        return 0;
+    return tx->seg->part == NULL ? 0 : tx->seg->part(tx, ref.type, ref.payload, ref.size);
+}
+
+/* Frees what is retired as far as nobody looks at it; *more: something went.  pre: the lock is held; it is given back. */
+static aipc_status collect_some(aipc_ctx *ctx, uint32_t words, bool *more) {
+    struct aipc_catalog *catalog = ctx->seg->catalog;
+    const aipc_retired retired = {.domain = &catalog->domain, .list = &catalog->retired, .flags = AIPC_INTERNAL,
+                                  .part = take_part};
+    uint32_t before = words;
+    aipc_status status = aipc_retired_take(ctx, &retired, &words);
     unlock(ctx);
+    *more = words != before;
     return worse(status, aipc_orphans_free(ctx, words));
+}
+
+/* The same, and then the rest of it: a container may have any number of parts. */
+static aipc_status collect_and_unlock(aipc_ctx *ctx, uint32_t words) {
+    bool more;
+    aipc_status status = collect_some(ctx, words, &more);
+    while (more && status == AIPC_OK && aipc_load_relaxed64(&ctx->seg->catalog->retired) != 0) {
+        aipc_shield(ctx->seg, true);
+        aipc_status locked = lock(ctx);
+        aipc_shield(ctx->seg, false);
+        if (locked == AIPC_STALLED) return AIPC_OK; /* what it follows is done; the next one collects */
+        status = locked == AIPC_OK ? collect_some(ctx, 0, &more) : locked;
+    }
+    return status;
 }
 
 aipc_status aipc_catalog_collect(aipc_ctx *ctx) {
@@ -543,42 +572,6 @@ aipc_status aipc_destroy(aipc_ctx *ctx, const aipc_object_ref *ref) {
     if (status == AIPC_OK)
         status = now.ref.kind == AIPC_ANONYMOUS ? destroy_anonymous(seg, now.object) : destroy_named(seg, &now);
     if (status == AIPC_OK) return collect_and_unlock(ctx, 0);
-    unlock(ctx);
-    return status;
-}
-
-/* ---- listing ----------------------------------------------------------------------------------- */
-
-static aipc_status copy_info(aipc_seg *seg, uint64_t word, aipc_object_info *info) {
-    struct aipc_object *object = aipc_object_read(seg, word & AIPC_SLOT_OFFSET, &info->ref);
-    if (object == NULL) return aipc_corrupt(seg, "C1 slot leads to no object", seg->catalog, word, 0);
-    info->name_size = aipc_label_of(object).name_size & AIPC_NAME_MAX; /* what was read before is within it */
-    info->pins = aipc_load_relaxed64(&object->pins);
-    memcpy(info->name, object->name, info->name_size);
-    return AIPC_OK;
-}
-
-static aipc_status copy_all(aipc_seg *seg, aipc_object_info *infos, uint64_t capacity, uint64_t *copied) {
-    aipc_names names;
-    aipc_status status = current(seg, &names);
-    *copied = aipc_load_relaxed64(&seg->catalog->count);
-    if (status != AIPC_OK) return status;
-    if (*copied > capacity) return AIPC_AGAIN;
-    *copied = 0;
-    for (uint64_t i = 0; i < names.capacity && status == AIPC_OK; i++) {
-        uint64_t word = aipc_load_relaxed64(&names.table->slots[i]);
-        if (word <= AIPC_TOMBSTONE) continue;
-        if (*copied == capacity)
-            return aipc_corrupt(seg, "C3 more names than were counted", &seg->catalog->count, *copied, capacity);
-        status = copy_info(seg, word, &infos[(*copied)++]);
-    }
-    return status;
-}
-
-aipc_status aipc_catalog_list(aipc_ctx *ctx, aipc_object_info *infos, uint64_t capacity, uint64_t *copied) {
-    aipc_status status = lock(ctx);
-    if (status != AIPC_OK) return status;
-    status = copy_all(ctx->seg, infos, capacity, copied);
     unlock(ctx);
     return status;
 }

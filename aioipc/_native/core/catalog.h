@@ -101,6 +101,9 @@ aipc_status aipc_catalog_collect(aipc_ctx *ctx);
  * second hazard until the next call; AIPC_NOT_FOUND at the end.  No snapshot: what comes and goes meanwhile may be missed. */
 aipc_status aipc_catalog_next(aipc_ctx *ctx, uint64_t *cursor, aipc_object_ref *ref);
 
+/* Protects the object at this offset in the same way, if there is one, living or destroyed; AIPC_NOT_FOUND. */
+aipc_status aipc_catalog_hold(aipc_ctx *ctx, uint64_t object, aipc_object_ref *ref);
+
 aipc_status aipc_catalog_check(aipc_ctx *ctx, aipc_report *report);
 
 #endif

@@ -123,7 +123,7 @@ static void check_table(check *c) {
 static const struct aipc_holding *holding_at(aipc_seg *seg, uint64_t offset) {
     uint64_t usable;
     uint32_t flags;
-    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0 ||
+    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_INTERNAL ||
         usable < sizeof(struct aipc_holding))
         return NULL;
     return (const void *)(seg->base + offset);
@@ -164,7 +164,7 @@ static void check_owned(check *c, const struct aipc_holding *record, uint64_t ta
     uint64_t usable = 0;
     uint32_t flags = 0;
     const uint64_t *link = NULL;
-    if (aipc_heap_size_of(c->seg, target, &usable, &flags) == AIPC_OK && (flags & AIPC_OWNED) != 0)
+    if (aipc_heap_size_of(c->seg, target, &usable, &flags) == AIPC_OK && (flags & AIPC_PART) == AIPC_OWNED)
         link = aipc_at(c->seg, target + (usable & ~UINT64_C(7)) - 8, 8);
     if (link == NULL)
         found(c, "D2 holding names no owned block", record, target, 0);
@@ -263,7 +263,7 @@ static bool is_dead_object(aipc_seg *seg, uint64_t offset) {
 static bool next_retired(aipc_seg *seg, uint64_t *offset) {
     uint64_t usable;
     uint32_t flags;
-    if (aipc_heap_size_of(seg, *offset, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0) return false;
+    if (aipc_heap_size_of(seg, *offset, &usable, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_INTERNAL) return false;
     *offset = aipc_load_relaxed64((const uint64_t *)(const void *)(seg->base + *offset));
     return true;
 }
@@ -337,7 +337,7 @@ static bool has_its_place(check *c, uint64_t block, const struct aipc_object **l
 
 static bool visit_block(void *arg, const aipc_block_info *block) {
     check *c = arg;
-    if ((block->flags & AIPC_USED) == 0 || (block->flags & AIPC_INTERNAL) == 0) return true;
+    if ((block->flags & AIPC_USED) == 0 || (block->flags & AIPC_PART) != AIPC_INTERNAL) return true;
     const struct aipc_object *object;
     if (!has_its_place(c, block->payload, &object)) {
         if (c->suspects < SUSPECTS) c->suspect[c->suspects++] = block->payload;
@@ -365,7 +365,7 @@ static void question(check *c, uint64_t block) {
         uint64_t usable;
         uint32_t flags, before = aipc_load_seq_cst32(&heap->acquisitions);
         if (aipc_load_seq_cst32(&heap->lock) != 0) continue;
-        if (aipc_heap_size_of(c->seg, block, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0) return;
+        if (aipc_heap_size_of(c->seg, block, &usable, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_INTERNAL) return;
         if (has_its_place(c, block, &object) || is_retired(c->seg, block) || is_orphan(c->seg, block)) return;
         if (aipc_load_seq_cst32(&heap->lock) != 0 || aipc_load_seq_cst32(&heap->acquisitions) != before) continue;
         aipc_report_add(c->report, "C6 block of the catalog is nowhere linked", block, usable, 0);
@@ -406,21 +406,4 @@ aipc_status aipc_catalog_check(aipc_ctx *ctx, aipc_report *report) {
     for (uint32_t i = 0; i < c.suspects; i++) question(&c, c.suspect[i]);
     aipc_domain_unlock(ctx, domain);
     return AIPC_OK;
-}
-
-aipc_status aipc_catalog_next(aipc_ctx *ctx, uint64_t *cursor, aipc_object_ref *ref) {
-    aipc_seg *seg = ctx->seg;
-    aipc_names names;
-    uint64_t offset = 0;
-    aipc_status status = aipc_domain_lock(ctx, &seg->catalog->domain);
-    if (status != AIPC_OK) return status;
-    status = aipc_names_view(seg, aipc_load_relaxed64(&seg->catalog->table), &names);
-    while (status == AIPC_OK && offset == 0 && *cursor < names.capacity) {
-        uint64_t word = aipc_load_relaxed64(&names.table->slots[(*cursor)++]);
-        if (word > AIPC_TOMBSTONE && aipc_object_read(seg, word & AIPC_SLOT_OFFSET, ref) != NULL)
-            offset = word & AIPC_SLOT_OFFSET;
-    }
-    (void)aipc_exchange_seq_cst64(&ctx->shared->hazard[1], offset); /* SYNC hazard */
-    aipc_domain_unlock(ctx, &seg->catalog->domain);
-    return status == AIPC_OK && offset == 0 ? AIPC_NOT_FOUND : status;
 }

@@ -1,5 +1,6 @@
 #include "check.h"
 
+#include "names.h"
 #include "os.h"
 
 static void check_header(aipc_seg *seg, aipc_report *report) {
@@ -64,22 +65,84 @@ static aipc_status noted(aipc_ctx *ctx, aipc_report *report, aipc_status status)
     return AIPC_OK;
 }
 
-/* The words of the locks that have names.  Anonymous ones stand in no list; their queues are walked with the slab. */
-static aipc_status check_locks(aipc_ctx *ctx, aipc_report *report) {
+/* ---- objects, and whose the blocks of containers are --------------------------------------------- */
+
+static aipc_status check_named(aipc_ctx *ctx, aipc_report *report) {
     uint64_t cursor = 0;
     aipc_object_ref ref;
     aipc_status status;
     while ((status = aipc_catalog_next(ctx, &cursor, &ref)) == AIPC_OK) {
-        struct aipc_lock *lock = aipc_at(ctx->seg, ref.payload, sizeof *lock);
-        if (ref.type != AIPC_TYPE_LOCK || ref.size < sizeof *lock || lock == NULL) continue;
-        status = aipc_lock_check(ctx, lock, report);
+        status = aipc_type_check(ctx, &ref, report);
         if (status != AIPC_OK) break;
     }
-    (void)aipc_exchange_seq_cst64(&ctx->shared->hazard[1], 0);
     return status == AIPC_NOT_FOUND ? AIPC_OK : status;
 }
 
-/* From a death until its recovery has ended, waiters and locks may look wrong; damage lasts. */
+/* One walk over the heap: how many parts there are, and the next objects that no list has: those without a name,
+ * and destroyed ones that somebody still has a handle on. */
+typedef struct survey {
+    aipc_seg *seg;
+    uint64_t after;                    /* only objects behind this offset */
+    uint64_t parts, objects, object[256];
+} survey;
+
+static bool survey_block(void *arg, const aipc_block_info *block) {
+    survey *s = arg;
+    s->parts += (block->flags & AIPC_PART) == AIPC_PART;
+    if ((block->flags & AIPC_PART) != AIPC_INTERNAL || block->payload <= s->after) return true;
+    const struct aipc_object *object = aipc_at(s->seg, block->payload, sizeof *object);
+    bool unlisted = object != NULL && (aipc_label_of(object).kind == AIPC_ANONYMOUS ||
+                                       aipc_load_relaxed64(&object->state) == AIPC_OBJECT_DESTROYED);
+    if (unlisted && s->objects < sizeof s->object / sizeof s->object[0]) s->object[s->objects++] = block->payload;
+    return true;
+}
+
+static aipc_status check_unlisted(aipc_ctx *ctx, survey *s, uint32_t *walks, aipc_report *report) {
+    aipc_status status;
+    do {
+        s->parts = s->objects = 0;
+        ++*walks;
+        status = aipc_heap_walk(ctx, survey_block, s);
+        for (uint64_t i = 0; i < s->objects && status == AIPC_OK; i++) {
+            aipc_object_ref ref;
+            status = aipc_catalog_hold(ctx, s->object[i], &ref);
+            if (status == AIPC_OK) status = aipc_type_check(ctx, &ref, report);
+            if (status == AIPC_NOT_FOUND) status = AIPC_OK;
+            s->after = s->object[i];
+        }
+    } while (status == AIPC_OK && s->objects != 0);
+    return status;
+}
+
+static uint64_t orphaned_parts(aipc_seg *seg) {
+    uint64_t parts = 0, usable;
+    uint32_t flags;
+    for (uint32_t i = 0; i < aipc_slots_used(seg) * AIPC_CONTEXTS; i++)
+        for (int o = 0; o < AIPC_ORPHANS; o++) {
+            uint64_t block = aipc_load_relaxed64(&seg->contexts[i].orphan[o]);
+            if (block != 0 && aipc_heap_size_of(seg, block, &usable, &flags) == AIPC_OK) parts += flags == AIPC_PART;
+        }
+    return parts;
+}
+
+/* Every part is known to one object, or on its way.  Comparable only when nobody else had the heap meanwhile. */
+static aipc_status check_objects(aipc_ctx *ctx, aipc_report *report) {
+    aipc_seg *seg = ctx->seg;
+    survey s = {.seg = seg};
+    uint32_t walks = 0, before = aipc_load_seq_cst32(&seg->heap->domain.acquisitions);
+    bool quiet = aipc_load_seq_cst32(&seg->heap->domain.lock) == 0;
+    report->parts = 0;
+    aipc_status status = check_named(ctx, report);
+    if (status == AIPC_OK) status = check_unlisted(ctx, &s, &walks, report);
+    (void)aipc_exchange_seq_cst64(&ctx->shared->hazard[1], 0);
+    if (status != AIPC_OK) return status == AIPC_CORRUPT ? AIPC_OK : status; /* the heap's own check tells */
+    uint64_t known = report->parts + orphaned_parts(seg);
+    quiet = quiet && aipc_load_seq_cst32(&seg->heap->domain.acquisitions) == before + walks;
+    if (quiet && known != s.parts) aipc_report_add(report, "C7 parts of containers", 0, s.parts, known);
+    return AIPC_OK;
+}
+
+/* From a death until its recovery has ended, waiters and objects may look wrong; damage lasts. */
 static aipc_status lasting(aipc_ctx *ctx, aipc_report *report, aipc_status (*look)(aipc_ctx *, aipc_report *)) {
     enum { PATIENCE_NS = 50000000, PAUSE_NS = 1000000 };
     uint64_t stall = ctx->seg->stall_ns, end = aipc_os_now() + (stall < PATIENCE_NS ? stall : PATIENCE_NS);
@@ -112,6 +175,6 @@ aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
     if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
     status = check_domain(ctx, &seg->catalog->domain, report);
     if (status == AIPC_OK) status = noted(ctx, report, aipc_catalog_check(ctx, report));
-    if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, check_locks));
+    if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, check_objects));
     return status == AIPC_CORRUPT ? AIPC_OK : status;
 }

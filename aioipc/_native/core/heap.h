@@ -30,7 +30,7 @@ enum { AIPC_BLOCK_MIN = 32, AIPC_BLOCK_OVERHEAD = 8, AIPC_ALIGNMENT = 16 };
 void aipc_heap_format(aipc_seg *seg, uint64_t begin, uint64_t end);
 
 /* Allocates at least `size` bytes (0 counts as 1); *payload is a multiple of `alignment`, which is a power of
- * two (<= 16 costs nothing).  `flags`: AIPC_INTERNAL for memory that deallocate must refuse, or 0.
+ * two (<= 16 costs nothing).  `flags`: whose it is (layout.h), 0 for a user's own.
  * `orphan`: when not NULL, a word of the caller's own context that receives the payload's offset in
  * the same transaction, so that the block is freed if the caller dies before it is linked anywhere.
  * AIPC_FULL, AIPC_INVALID (alignment), AIPC_CORRUPT, and what aipc_domain_lock returns. */

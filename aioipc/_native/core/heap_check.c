@@ -63,7 +63,9 @@ static void walked_free(check *c, const block *b) {
 
 static void walked_used(check *c, const block *b) {
     c->used_blocks++;
-    if ((b->flags & AIPC_INTERNAL) != 0)
+    if ((b->flags & AIPC_PART) == AIPC_PART)
+        c->report->part_blocks++;
+    else if ((b->flags & AIPC_INTERNAL) != 0)
         c->report->internal_blocks++;
     else if ((b->flags & AIPC_OWNED) != 0)
         c->report->owned_blocks++;

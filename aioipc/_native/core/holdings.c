@@ -6,7 +6,7 @@
 static struct aipc_holding *record_at(aipc_seg *seg, uint64_t offset) {
     uint64_t usable;
     uint32_t flags;
-    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0 ||
+    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_INTERNAL ||
         usable < sizeof(struct aipc_holding))
         return NULL;
     return (void *)(seg->base + offset);
@@ -60,7 +60,7 @@ aipc_status aipc_holding_unlink(aipc_tx *tx, uint32_t slot, uint64_t record) {
 static uint64_t *back_link(aipc_seg *seg, uint64_t payload) {
     uint64_t usable;
     uint32_t flags;
-    if (aipc_heap_size_of(seg, payload, &usable, &flags) != AIPC_OK || (flags & AIPC_OWNED) == 0) return NULL;
+    if (aipc_heap_size_of(seg, payload, &usable, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_OWNED) return NULL;
     return aipc_at(seg, payload + (usable & ~UINT64_C(7)) - 8, 8);
 }
 

@@ -33,6 +33,7 @@ enum {
     AIPC_BELLS = 64,          /* event loops and blocked threads of one participant */
     AIPC_ORPHANS = 8,         /* blocks one operation can be responsible for */
     AIPC_HAZARDS = 2,
+    AIPC_PINS = 64,           /* values that one process can keep in place for long at once */
     AIPC_LOG_ENTRIES = 64,
     AIPC_MAX_NODES = 16384,
     AIPC_NAME_MAX = 255,      /* bytes of UTF-8 */
@@ -125,6 +126,10 @@ struct aipc_slot {
     uint32_t contexts_used; /* high-water mark: bounds scans of this slot's contexts */
     uint64_t bells_made;    /* RMW by the owner: bit b is set before FIFO b is made; recovery removes them */
     uint64_t holdings;      /* under catalog: chain of aipc_holding, what to give back at death */
+    uint32_t pins_used;     /* high-water mark: bounds scans of `pinned` */
+    uint32_t reserved[15];
+    uint64_t pinned[AIPC_PINS]; /* lock-free, seq_cst: payload offsets of blocks that this process looks at for long
+                                   (retire.h).  Written by the owner; its recoverer sets them to 0. */
     struct aipc_bell bells[AIPC_BELLS];
 };
 
@@ -146,8 +151,9 @@ struct aipc_context {
  * A free block is known by its end, the offset of the header behind it: there, in its last three words, lie its
  * two links and its size (the footer); bins and links hold ends.  Cutting a block off its front, or joining
  * one to it, then changes no link.
- * The last word of the heap is a sentinel: a used block of size 0 (see heap.h). */
-enum { AIPC_USED = 1u, AIPC_PREV_USED = 2u, AIPC_INTERNAL = 4u, AIPC_OWNED = 8u };
+ * The last word of the heap is a sentinel: a used block of size 0 (see heap.h).
+ * Whose it is: INTERNAL the catalog's, OWNED a user's that goes with its process, both a part of a container. */
+enum { AIPC_USED = 1u, AIPC_PREV_USED = 2u, AIPC_INTERNAL = 4u, AIPC_OWNED = 8u, AIPC_PART = 12u };
 
 struct aipc_heap {
     struct aipc_domain domain;
@@ -256,7 +262,7 @@ struct aipc_lock {
 #define AIPC_CHECK_SIZE(T, n) _Static_assert(sizeof(struct T) == (n) && sizeof(struct T) % 8 == 0, #T)
 AIPC_CHECK_SIZE(aipc_domain, 64 + 16 * AIPC_LOG_ENTRIES);
 AIPC_CHECK_SIZE(aipc_header, 192);
-AIPC_CHECK_SIZE(aipc_slot, 64 + 16 * AIPC_BELLS);
+AIPC_CHECK_SIZE(aipc_slot, 128 + 8 * AIPC_PINS + 16 * AIPC_BELLS);
 AIPC_CHECK_SIZE(aipc_context, 128);
 AIPC_CHECK_SIZE(aipc_heap, 1088 + 32 + 48 + 8 * AIPC_BINS + 48);
 AIPC_CHECK_SIZE(aipc_catalog, 1088 + 64);

@@ -25,7 +25,7 @@ uint64_t aipc_anonymous_hash(const aipc_seg *seg, uint64_t serial) {
 struct aipc_object *aipc_object_read(aipc_seg *seg, uint64_t offset, aipc_object_ref *ref) {
     uint64_t usable;
     uint32_t flags;
-    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0) return NULL;
+    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_INTERNAL) return NULL;
     if (usable < sizeof(struct aipc_object)) return NULL;
 
     struct aipc_object *object = (void *)(seg->base + offset);
@@ -73,7 +73,7 @@ static aipc_status compare(aipc_seg *seg, uint64_t offset, const aipc_key *key, 
 aipc_status aipc_names_view(aipc_seg *seg, uint64_t offset, aipc_names *names) {
     uint64_t usable;
     uint32_t flags;
-    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0 ||
+    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_INTERNAL ||
         usable < sizeof(struct aipc_table))
         return aipc_corrupt(seg, "C1 table of names is not a block of the catalog", &seg->catalog->table, offset, 0);
 

@@ -28,6 +28,7 @@ aipc_status aipc_recover_begin(aipc_seg *seg, uint32_t slot_index) {
         if (status != AIPC_OK) return status;
         for (int h = 0; h < AIPC_HAZARDS; h++) (void)aipc_exchange_seq_cst64(&context->hazard[h], 0);
     }
+    aipc_value_unpin_all(seg, slot_index);
     aipc_bells_remove(seg, slot_index);
     return AIPC_OK;
 }
@@ -87,7 +88,7 @@ static aipc_status take_first(aipc_ctx *ctx, uint32_t slot, uint64_t *pin, uint3
         return AIPC_OK;
     }
     if (kind != AIPC_HOLD_BLOCK) return aipc_corrupt(seg, "D1 kind of a holding", holding, kind, AIPC_HOLD_BLOCK);
-    if (aipc_heap_size_of(seg, target, &size, &flags) != AIPC_OK || (flags & AIPC_OWNED) == 0)
+    if (aipc_heap_size_of(seg, target, &size, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_OWNED)
         return aipc_corrupt(seg, "D2 holding names no owned block", holding, target, 0);
     return unlink_block(ctx, slot, record, target, words);
 }

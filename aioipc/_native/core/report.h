@@ -15,8 +15,9 @@ typedef struct aipc_finding {
 typedef struct aipc_report {
     uint64_t findings;                        /* all of them */
     aipc_finding finding[AIPC_REPORT_ROOM];   /* the first */
-    uint64_t blocks, free_blocks, user_blocks, owned_blocks, internal_blocks;
+    uint64_t blocks, free_blocks, user_blocks, owned_blocks, internal_blocks, part_blocks;
     uint64_t objects, holdings, nodes_waiting;
+    uint64_t parts; /* blocks that containers know as theirs */
     uint64_t free_bytes, largest_free;
 } aipc_report;
 

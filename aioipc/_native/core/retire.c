@@ -42,13 +42,13 @@ aipc_status aipc_orphans_free(aipc_ctx *ctx, uint32_t words) {
     return first;
 }
 
-static aipc_status gather(aipc_seg *seg, batch *b) {
-    uint64_t offset = aipc_load_relaxed64(&seg->catalog->retired);
+static aipc_status gather(aipc_seg *seg, const aipc_retired *retired, batch *b) {
+    uint64_t offset = aipc_load_relaxed64(retired->list);
     for (b->count = 0, b->held = 0; offset != 0 && b->count < LOOK; b->count++) {
         uint64_t usable;
         uint32_t flags;
-        if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || (flags & AIPC_INTERNAL) == 0)
-            return aipc_corrupt(seg, "C5 retired memory is not a block of the catalog", seg->catalog, offset, 0);
+        if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || flags != retired->flags)
+            return aipc_corrupt(seg, "C5 retired memory is another kind of block", retired->list, offset, 0);
         b->offset[b->count] = offset;
         b->first_word[b->count] = (uint64_t *)(void *)(seg->base + offset);
         offset = aipc_load_relaxed64(b->first_word[b->count]);
@@ -69,6 +69,11 @@ static void scan_slot(aipc_seg *seg, uint32_t slot, batch *b) {
             uint64_t hazard = aipc_load_seq_cst64(&aipc_context_of(seg, slot, c)->hazard[h]); /* SYNC hazard */
             if (hazard != 0) mark_held(b, hazard);
         }
+    uint32_t pins = aipc_load_seq_cst32(&seg->slots[slot].pins_used);
+    for (uint32_t p = 0; p < pins && p < AIPC_PINS; p++) {
+        uint64_t pinned = aipc_load_seq_cst64(&seg->slots[slot].pinned[p]); /* SYNC hazard */
+        if (pinned != 0) mark_held(b, pinned);
+    }
 }
 
 /* A participant or context that comes up while we scan sets its hazards later still, and so finds
@@ -80,27 +85,69 @@ static void scan_hazards(aipc_seg *seg, batch *b) {
         if (aipc_life_state(aipc_load_seq_cst64(&seg->slots[s].life)) != AIPC_SLOT_FREE) scan_slot(seg, s, b);
 }
 
-aipc_status aipc_retired_take(aipc_ctx *ctx, uint32_t *words) {
+/* Moves the parts of a block into orphan words, one transaction each.  True: it has none left. */
+static bool take_parts(aipc_ctx *ctx, const aipc_retired *retired, uint64_t block, uint32_t *words) {
+    if (retired->part == NULL) return true;
+    for (;;) {
+        uint64_t *orphan = aipc_orphan_word(ctx);
+        if (orphan == NULL) return false;
+        aipc_tx tx = aipc_tx_begin(ctx->seg, retired->domain);
+        uint64_t part = retired->part(&tx, block);
+        if (part != 0) aipc_tx_set(&tx, orphan, part);
+        aipc_tx_commit(&tx);
+        if (part == 0) return true;
+        *words |= aipc_orphan_bit(ctx, orphan);
+    }
+}
+
+aipc_status aipc_retired_take(aipc_ctx *ctx, const aipc_retired *retired, uint32_t *words) {
     aipc_seg *seg = ctx->seg;
-    uint64_t *link = &seg->catalog->retired;
+    uint64_t *link = retired->list;
     if (aipc_load_relaxed64(link) == 0) return AIPC_OK;
 
     batch b;
-    aipc_status status = gather(seg, &b);
+    aipc_status status = gather(seg, retired, &b);
     if (status != AIPC_OK) return status;
     scan_hazards(seg, &b);
 
-    aipc_tx tx = aipc_tx_begin(seg, &seg->catalog->domain);
     for (uint32_t i = 0; i < b.count; i++) {
-        uint64_t *orphan = (b.held >> i & 1) != 0 ? NULL : aipc_orphan_word(ctx);
+        bool held = (b.held >> i & 1) != 0;
+        uint64_t *orphan = held || !take_parts(ctx, retired, b.offset[i], words) ? NULL : aipc_orphan_word(ctx);
         if (orphan == NULL) {
             link = b.first_word[i];
             continue;
         }
+        aipc_tx tx = aipc_tx_begin(seg, retired->domain);
         aipc_tx_set(&tx, orphan, b.offset[i]);
         aipc_tx_set(&tx, link, aipc_load_relaxed64(b.first_word[i]));
+        aipc_tx_commit(&tx);
         *words |= aipc_orphan_bit(ctx, orphan);
     }
-    aipc_tx_commit(&tx);
     return AIPC_OK;
+}
+
+/* ---- pins of values ---------------------------------------------------------------------------- */
+
+aipc_status aipc_value_pin(aipc_seg *seg, uint64_t block, uint32_t *pin) {
+    struct aipc_slot *slot = &seg->slots[seg->slot];
+    for (uint32_t i = 0; i < AIPC_PINS; i++) {
+        if (aipc_load_relaxed64(&slot->pinned[i]) != 0) continue;
+        uint32_t used = aipc_load_seq_cst32(&slot->pins_used); /* raised before the word is set: scans see it */
+        while (used <= i && !aipc_cas_seq_cst32(&slot->pins_used, used, i + 1))
+            used = aipc_load_seq_cst32(&slot->pins_used);
+        if (!aipc_cas_seq_cst64(&slot->pinned[i], 0, block)) continue; /* another thread of ours.  SYNC hazard */
+        *pin = i;
+        return AIPC_OK;
+    }
+    return AIPC_AGAIN;
+}
+
+void aipc_value_unpin(aipc_seg *seg, uint32_t pin) {
+    (void)aipc_exchange_seq_cst64(&seg->slots[seg->slot].pinned[pin], 0);
+}
+
+void aipc_value_unpin_all(aipc_seg *seg, uint32_t slot) {
+    for (uint32_t i = 0; i < AIPC_PINS; i++)
+        if (aipc_load_relaxed64(&seg->slots[slot].pinned[i]) != 0)
+            (void)aipc_exchange_seq_cst64(&seg->slots[slot].pinned[i], 0);
 }

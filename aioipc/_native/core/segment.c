@@ -5,6 +5,7 @@
 #include "os.h"
 #include "registry.h"
 #include "retire.h"
+#include "types.h"
 
 enum { RETRY_NS = 1000000, PATIENCE = 1000, LARGEST_SHIFT = 47 };
 
@@ -85,6 +86,7 @@ void aipc_segment_init(aipc_seg *seg, int fd, const char *path) {
     seg->bell_dir = -1;
     seg->recover = aipc_recover;
     seg->tidy = aipc_orphans_tidy;
+    seg->part = aipc_type_part;
     seg->stall_ns = UINT64_C(5000000000);
     size_t length = strlen(path);
     if (length < sizeof seg->path) memcpy(seg->path, path, length + 1);
@@ -462,6 +464,7 @@ aipc_status aipc_segment_detach(aipc_seg *seg) {
             status = aipc_recover_settle(ctx, seg->slot);
             aipc_ctx_leave(ctx);
         }
+        aipc_value_unpin_all(seg, seg->slot);
         aipc_bells_remove(seg, seg->slot);
         leave(seg, status == AIPC_OK);
     }

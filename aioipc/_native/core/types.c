@@ -1,0 +1,24 @@
+#include "types.h"
+
+uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t size) {
+    (void)tx;
+    (void)type;
+    (void)payload;
+    (void)size;
+    return 0; /* locks have no parts */
+}
+
+/* The object's payload if it is as large as its type needs. */
+static void *payload_of(aipc_seg *seg, const aipc_object_ref *ref, uint64_t needed, aipc_report *report) {
+    void *payload = ref->size < needed ? NULL : aipc_at(seg, ref->payload, needed);
+    if (payload == NULL) aipc_report_add(report, "C1 object is smaller than its type", ref->object, ref->size, needed);
+    return payload;
+}
+
+aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
+    if (ref->type == AIPC_TYPE_LOCK) {
+        struct aipc_lock *lock = payload_of(ctx->seg, ref, sizeof *lock, report);
+        return lock == NULL ? AIPC_OK : aipc_lock_check(ctx, lock, report);
+    }
+    return AIPC_OK;
+}

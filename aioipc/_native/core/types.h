@@ -1,0 +1,17 @@
+/* What the core knows about the types of objects: how to check one, and how to take it apart. */
+#ifndef AIPC_TYPES_H
+#define AIPC_TYPES_H
+
+#include "catalog.h"
+#include "lock.h"
+
+/* Type numbers of built-in objects (aipc_object.type). */
+enum { AIPC_TYPE_LOCK = 1, AIPC_TYPE_QUEUE = 2, AIPC_TYPE_DICT = 3 };
+
+/* Unlinks one block that only this destroyed object knows (aipc_retired.part); 0: there is none (any more). */
+uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t size);
+
+/* Reports the broken invariants of one object, and counts its parts.  pre: a hazard of ctx names the object. */
+aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report);
+
+#endif
