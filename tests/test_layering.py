@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sources import CORE, PACKAGE, ROOT, core_files
+from tests.support.sources import PACKAGE, ROOT, binding_files, core_files
 
 # Lowest first.  A unit (its .h and .c) includes only units of lower levels.
 CORE_LEVELS = (
@@ -104,11 +104,11 @@ def test_an_upward_include_is_found() -> None:
         core_violations("novel.c", "")
 
 
-def test_the_build_names_every_core_file() -> None:
+def test_the_build_names_every_core_and_binding_file() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    (extension,) = build["tool"]["setuptools"]["ext-modules"]
-    named = {Path(name).name for name in extension["sources"] + extension["depends"]}
-    assert [path.name for path in core_files() if path.name not in named] == []
+    extensions = build["tool"]["setuptools"]["ext-modules"]
+    named = {Path(name).name for extension in extensions for name in extension["sources"] + extension["depends"]}
+    assert [path.name for path in [*core_files(), *binding_files()] if path.name not in named] == []
 
 
 # ------------------------------------------------------------------------------------------ Python
@@ -195,7 +195,7 @@ def test_an_event_loop_outside_the_bridge_is_found() -> None:
 
 
 def binding_violations(text: str) -> list[str]:
-    """The imports of _core.pyx that are neither the core's declarations nor the errors."""
+    """The imports of a binding that are neither the core's declarations nor the errors."""
     found = re.findall(r"^\s*(?:from\s+(\S+)\s+c?import|c?import\s+(\S+))", text, re.MULTILINE)
     names = [a or b for a, b in found]
     ours = [name for name in names if name.startswith((".", "aioipc"))]
@@ -204,8 +204,8 @@ def binding_violations(text: str) -> list[str]:
     return upward + [name for name in names if name.split(".")[0] in LOOP_APIS]
 
 
-def test_the_binding_imports_errors_only() -> None:
-    for part in sorted(CORE.parent.glob("*.p[yx][xi]")):
+def test_the_bindings_import_errors_only() -> None:
+    for part in binding_files():
         assert binding_violations(part.read_text()) == [], part.name
 
 

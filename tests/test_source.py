@@ -8,7 +8,7 @@ import tokenize
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.support.sources import CORE, PACKAGE, ROOT, c_code, core_files, python_files
+from tests.support.sources import PACKAGE, ROOT, binding_files, c_code, core_files, python_files
 
 Linter = Callable[[str], list[str]]
 
@@ -17,7 +17,7 @@ SLEEPERS: dict[str, str] = {"support/leaks.py": "waits for other test runs of th
 
 C_FILE, C_FUNCTION = 600, 60
 PYTHON_FILE, PYTHON_TEST_FILE, PYTHON_FUNCTION = 400, 600, 40
-BINDING_FILE = 800
+BINDING_FILE = 450
 
 
 def findings(paths: Iterable[Path], linter: Linter) -> list[str]:
@@ -162,7 +162,7 @@ def test_python_files_and_functions_are_short() -> None:
     assert findings(python_files("aioipc", "examples", "benchmarks"), longer_than(PYTHON_FILE)) == []
     assert findings(python_files("tests"), longer_than(PYTHON_TEST_FILE)) == []
     assert findings(python_files("aioipc", "examples", "benchmarks", "tests"), long_python_functions) == []
-    assert findings(CORE.parent.glob("*.pyx"), longer_than(BINDING_FILE)) == []
+    assert findings(binding_files(), longer_than(BINDING_FILE)) == []
 
     body = '    """Two\n    lines."""\n' + "    x = 1\n" * (PYTHON_FUNCTION - 1)
     assert long_python_functions(f"def fits():\n{body}") == []

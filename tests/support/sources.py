@@ -15,6 +15,11 @@ def core_files() -> list[Path]:
     return sorted([*CORE.glob("*.h"), *CORE.glob("*.c")])
 
 
+def binding_files() -> list[Path]:
+    """What the extension modules are made of: Cython sources, their parts and declarations."""
+    return sorted(path for pattern in ("*.pyx", "*.pxi", "*.pxd") for path in CORE.parent.glob(pattern))
+
+
 def python_files(*folders: str) -> list[Path]:
     """The Python files below the folders, relative to the repository."""
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
