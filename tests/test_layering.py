@@ -107,7 +107,9 @@ def test_an_upward_include_is_found() -> None:
 def test_the_build_names_every_core_and_binding_file() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extensions = build["tool"]["setuptools"]["ext-modules"]
-    named = {Path(name).name for extension in extensions for name in extension["sources"] + extension["depends"]}
+    named = {
+        Path(name).name for extension in extensions for name in extension["sources"] + extension["depends"]
+    }
     assert [path.name for path in [*core_files(), *binding_files()] if path.name not in named] == []
 
 

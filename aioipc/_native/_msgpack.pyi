@@ -2,9 +2,9 @@
 
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from types import TracebackType
-from typing import Any, Literal, SupportsIndex, final
+from typing import Any, Literal, Self, SupportsIndex, final
 
-from typing_extensions import Buffer, Self
+from typing_extensions import Buffer
 
 def packb(value: Any) -> bytes: ...
 def unpackb(buffer: Buffer) -> Any: ...
