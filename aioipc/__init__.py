@@ -2,6 +2,7 @@
 
 from ._names import SegmentInfo
 from ._native._core import Block, BlockingLock
+from ._native._msgpack import View
 from .errors import (
     AlreadyExistsError,
     BrokenBarrierError,
@@ -45,6 +46,8 @@ __all__ = [
     "SharedObject",
     "unique_instance",
     "anonymous_instance",
+    # values
+    "View",
     # synchronization
     "Lock",
     "BlockingLock",

@@ -66,10 +66,5 @@ cdef class View:
 
     cdef Owner require(self)
     cdef Owner expect(self, int kind, str what)
-    cdef object element_at(self, uint64_t index)
-    cdef const uint8_t *position(self, uint64_t index) except NULL
-    cdef int mark(self) except -1
-    cdef const uint8_t *find(self, object key) except? NULL
-    cdef uint64_t count_up_to(self, object value, uint64_t enough) except? <uint64_t>-1
 
 cdef View view_of(const uint8_t *data, size_t size, Owner owner)

@@ -7,7 +7,8 @@
 # A key that this changes also has its original form, so that iterating gives back what was put.
 
 cdef extern from "Python.h":
-    bint PyTuple_CheckExact(object value)
+    Py_ssize_t PyTuple_GET_SIZE(object key)
+    void *PyTuple_GET_ITEM(object key, Py_ssize_t index)
 
 
 cdef class Ink:
@@ -121,14 +122,16 @@ cdef int _write_key(Ink ink, object key, bint canonical, int depth) except -1:
     return ink.write(packed.body, packed.body_size)
 
 
-cdef int _write_tuple(Ink ink, tuple key, bint canonical, int depth) except -1:
+cdef int _write_tuple(Ink ink, object key, bint canonical, int depth) except -1:
+    # The tuple's own elements: a subclass may iterate over others.
+    cdef Py_ssize_t i, count = PyTuple_GET_SIZE(key)
     if depth == 0:
         raise ValueError(f"a key cannot be nested deeper than {DEPTH_MAX} levels")
-    if len(key) > <Py_ssize_t>UINT32_MAX:
+    if count > <Py_ssize_t>UINT32_MAX:
         raise ValueError("a tuple of more than 2**32 - 1 elements cannot be a key")
-    ink.size += put_array(ink.reserve(5), len(key))
-    for part in key:
-        _write_key(ink, part, canonical, depth - 1)
+    ink.size += put_array(ink.reserve(5), count)
+    for i in range(count):
+        _write_key(ink, <object>PyTuple_GET_ITEM(key, i), canonical, depth - 1)
     return 0
 
 

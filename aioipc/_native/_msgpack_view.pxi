@@ -4,67 +4,6 @@ cdef tuple _KIND_NAMES = ("nil", "bool", "int", "int", "float", "str", "bytes", 
 cdef tuple _UNITS = (None, None, None, None, None, "bytes", "bytes", "elements", "pairs", "bytes")
 
 
-cdef class Owner:
-    cdef int require(self) except -1:
-        return 0
-
-
-@cython.final
-cdef class Bytes(Owner):
-    """The bytes of a Python object that has a buffer."""
-
-    cdef Py_buffer buffer
-    cdef const uint8_t *data
-    cdef size_t size
-    cdef bint held
-
-    def __cinit__(self, source):
-        PyObject_GetBuffer(source, &self.buffer, PyBUF_SIMPLE)
-        self.held = True
-        self.data, self.size = <const uint8_t *>self.buffer.buf, self.buffer.len
-
-    def __dealloc__(self):
-        if self.held:
-            PyBuffer_Release(&self.buffer)
-
-
-@cython.final
-@cython.freelist(16)
-@cython.no_gc_clear  # a memoryview may still be read while its garbage is collected
-cdef class Piece:
-    """What a memoryview of an owner's bytes holds on to."""
-
-    cdef Owner owner
-    cdef const uint8_t *data
-    cdef size_t size
-
-    def __getbuffer__(self, Py_buffer *buffer, int flags):
-        PyBuffer_FillInfo(buffer, self, <void *>self.data, self.size, 1, flags)
-
-
-cdef Piece piece_of(Owner owner, const uint8_t *data, size_t size):
-    cdef Piece piece = Piece.__new__(Piece)
-    piece.owner, piece.data, piece.size = owner, data, size
-    return piece
-
-
-cdef object element(Owner owner, const uint8_t *at, const uint8_t *end):
-    """The value at `at` as views hand it out: maps and arrays as views, bytes as they lie there, others decoded."""
-    cdef Item item
-    cdef View child
-    cdef int wrong = read_item(at, end, &item)
-    if wrong != FINE:
-        raise fault(wrong)
-    if item.kind == MAP or item.kind == ARRAY:
-        child = View.__new__(View)
-        child.owner, child.data, child.end, child.item = owner, at, end, item
-        child.near_at = at + item.head
-        return child
-    if item.kind == BYTES:
-        return PyMemoryView_FromObject(piece_of(owner, at + item.head, item.body))
-    return scalar(&item, at + item.head, False)
-
-
 cdef View view_of(const uint8_t *data, size_t size, Owner owner):
     """A view of one whole value.  CorruptSegmentError when there is none, or, as far as its header tells, more."""
     cdef View view = View.__new__(View)
@@ -76,6 +15,11 @@ cdef View view_of(const uint8_t *data, size_t size, Owner owner):
     if children(&view.item) == 0 and view.item.head + view.item.body != size:
         raise trailing(size - view.item.head - view.item.body)
     return view
+
+
+cdef object plain(View view):
+    """A value that has no elements, by the header as it was: what it is does not change under the reader."""
+    return scalar(&view.item, view.data + view.item.head, False)
 
 
 @cython.final
@@ -124,7 +68,7 @@ cdef class View:
         """For what only one kind of value has."""
         cdef Owner owner = self.require()
         if self.item.kind != kind:
-            raise TypeError(f"a view of {self.kind} has no {what}, only one of {_KIND_NAMES[kind]}")
+            raise TypeError(f"a view of {self.kind} has no {what}; only a view of {_KIND_NAMES[kind]} has")
         return owner
 
     def release(self) -> None:
@@ -182,12 +126,13 @@ cdef class View:
 
     def __bytes__(self):
         cdef Owner owner = self.expect(BYTES, "bytes")
-        return PyBytes_FromStringAndSize(<const char *>self.data + self.item.head, self.item.body)
+        return plain(self)
 
     def __str__(self):
         if self.owner is None or self.item.kind != STR:
             return repr(self)
-        return self.decode()
+        self.owner.require()
+        return plain(self)
 
     def __int__(self):
         self.require()
@@ -199,13 +144,13 @@ cdef class View:
         self.require()
         if self.item.kind > UINT or self.item.kind == NIL:
             raise TypeError(f"a view of {self.kind} is no integer")
-        return int(scalar(&self.item, NULL, False))
+        return int(plain(self))
 
     def __float__(self):
         self.require()
         if self.item.kind > FLOAT or self.item.kind == NIL:
             raise TypeError(f"a view of {self.kind} is no number")
-        return float(scalar(&self.item, NULL, False))
+        return float(plain(self))
 
     def __bool__(self):
         self.require()
@@ -234,7 +179,7 @@ cdef class View:
             count = self.item.number if children(&self.item) else self.item.body
             return f"<aioipc.View {self.kind} of {count} {unit}>"
         # Numbers are in the view itself: the memory is not looked at.
-        return f"<aioipc.View {self.kind} {scalar(&self.item, NULL, False)!r}>"
+        return f"<aioipc.View {self.kind} {plain(self)!r}>"
 
     # --- parts
 
@@ -245,7 +190,7 @@ cdef class View:
         if self.item.kind == BYTES:
             return self.item.body
         if self.item.kind == STR:
-            return len(self.decode())
+            return len(plain(self))
         raise TypeError(f"a view of {self.kind} has no len()")
 
     def __iter__(self):
@@ -253,7 +198,7 @@ cdef class View:
         if self.item.kind == ARRAY or self.item.kind == MAP:
             return walk(self, ELEMENTS if self.item.kind == ARRAY else KEYS)
         if self.item.kind == BYTES or self.item.kind == STR:
-            return iter(element(owner, self.data, self.end))
+            return iter(plain(self))
         raise TypeError(f"a view of {self.kind} is not iterable")
 
     def __reversed__(self):
@@ -263,57 +208,58 @@ cdef class View:
     def __contains__(self, value):
         cdef Owner owner = self.require()
         if self.item.kind == MAP:
-            return self.find(value) != NULL
+            return find(self, value) != NULL
         if self.item.kind == ARRAY:
-            return self.count_up_to(value, 1) > 0
+            return count_up_to(self, value, 1) > 0
         if self.item.kind == BYTES or self.item.kind == STR:
-            return value in self.decode()
+            return value in plain(self)
         raise TypeError(f"a view of {self.kind} has nothing in it")
 
     def __getitem__(self, key):
         cdef Owner owner = self.require()
         cdef const uint8_t *at
-        cdef Py_ssize_t index
+        cdef Py_ssize_t index = 0, count
         if self.item.kind == MAP:
-            at = self.find(key)
+            at = find(self, key)
             if at == NULL:
                 raise KeyError(key)
             return element(owner, at, self.end)
-        if self.item.kind == BYTES or self.item.kind == STR:
-            return element(owner, self.data, self.end)[key]
-        if self.item.kind != ARRAY:
+        if self.item.kind == STR:
+            return plain(self)[key]
+        if self.item.kind != ARRAY and self.item.kind != BYTES:
             raise TypeError(f"a view of {self.kind} has no elements")
+        count = self.item.number if self.item.kind == ARRAY else self.item.body
         if isinstance(key, slice):
-            return [self.element_at(i) for i in range(*key.indices(self.item.number))]
+            if self.item.kind == BYTES:
+                return PyMemoryView_FromObject(self)[key]
+            return [element_at(self, i) for i in range(*key.indices(count))]
         try:
-            index = key.__index__()
-        except AttributeError:
-            raise TypeError(f"array indices must be integers or slices, not {type(key).__name__}") from None
+            index = key
         except OverflowError:
-            raise IndexError("array index out of range") from None
+            raise IndexError("index out of range") from None
         if index < 0:
-            index += self.item.number
-        if not 0 <= index < <Py_ssize_t>self.item.number:
-            raise IndexError("array index out of range")
-        return self.element_at(index)
+            index += count
+        if not 0 <= index < count:
+            raise IndexError("index out of range")
+        return element_at(self, index) if self.item.kind == ARRAY else self.data[self.item.head + index]
 
     def index(self, value, start=0, stop=None) -> int:
         """Where `value` first is in an array, from `start` on and before `stop`; ValueError when it is not."""
         self.expect(ARRAY, "index()")
         for i in range(*slice(start, stop).indices(self.item.number)):
-            if self.element_at(i) == value:
+            if element_at(self, i) == value:
                 return i
         raise ValueError(f"{value!r} is not in the array")
 
     def count(self, value) -> int:
         """How often `value` is in an array."""
         self.expect(ARRAY, "count()")
-        return self.count_up_to(value, self.item.number)
+        return count_up_to(self, value, self.item.number)
 
     def get(self, key, default=None):
         """A map's value for `key`, or `default` where it has none."""
         cdef Owner owner = self.expect(MAP, "get()")
-        cdef const uint8_t *at = self.find(key)
+        cdef const uint8_t *at = find(self, key)
         return default if at == NULL else element(owner, at, self.end)
 
     def keys(self) -> KeysView:
@@ -330,84 +276,3 @@ cdef class View:
         """A map's (key, value) pairs, in its order."""
         self.expect(MAP, "items()")
         return _Items(self)
-
-    # --- ways to them
-
-    cdef uint64_t count_up_to(self, object value, uint64_t enough) except? <uint64_t>-1:
-        cdef uint64_t found = 0
-        for part in walk(self, ELEMENTS):
-            if part == value:
-                found += 1
-            if found == enough:
-                break
-        return found
-
-    cdef object element_at(self, uint64_t index):
-        cdef Owner owner = self.require()
-        return element(owner, self.position(index), self.end)
-
-    cdef const uint8_t *position(self, uint64_t index) except NULL:
-        """Where an array's element is.  Going forwards starts from the last one, going backwards from a mark."""
-        cdef const uint8_t *at = self.near_at
-        cdef uint64_t from_ = self.near
-        cdef int wrong
-        if index < self.near and self.marks == NULL:
-            self.mark()
-        if self.marks != NULL and (index < from_ or index - from_ > STRIDE):
-            from_ = index // STRIDE * STRIDE
-            at = self.marks[index // STRIDE]
-        wrong = skip(&at, self.end, index - from_)
-        if wrong != FINE:
-            raise fault(wrong)
-        self.near, self.near_at = index, at
-        return at
-
-    cdef int mark(self) except -1:
-        cdef uint64_t count = self.item.number, i
-        cdef const uint8_t *at = self.data + self.item.head
-        cdef const uint8_t **marks = <const uint8_t **>malloc((count // STRIDE + 1) * sizeof(uint8_t *))
-        cdef int wrong = FINE
-        if marks == NULL:
-            raise MemoryError
-        for i in range(count // STRIDE + 1):
-            marks[i] = at
-            wrong = skip(&at, self.end, min(<uint64_t>STRIDE, count - i * STRIDE))
-            if wrong != FINE:
-                free(marks)
-                raise fault(wrong)
-        self.marks = marks
-        return 0
-
-    cdef const uint8_t *find(self, object key) except? NULL:
-        """A map's value for the key, NULL when there is none.  Starts where the last search ended, so that
-        `for k in view: view[k]` goes through the map once."""
-        cdef Key packed
-        cdef const uint8_t *at
-        cdef const uint8_t *pair
-        cdef uint64_t i, left
-        cdef int wrong
-        cdef bint same = False
-        try:
-            keeper = pack_key(key, &packed)
-        except (TypeError, ValueError, OverflowError):
-            hash(key)  # raises as a dict does
-            return NULL  # what cannot be packed is not here
-        at, i, left = self.near_at, self.near, self.item.number
-        while left > 0:
-            if i == self.item.number:
-                at, i = self.data + self.item.head, 0
-            pair = at
-            wrong = same_key(&packed, at, self.end, &same)
-            if wrong == FINE:
-                wrong = skip(&at, self.end, 1)
-            if wrong != FINE:
-                raise fault(wrong)
-            if same:
-                self.near, self.near_at = i, pair
-                return at
-            wrong = skip(&at, self.end, 1)
-            if wrong != FINE:
-                raise fault(wrong)
-            i += 1
-            left -= 1
-        return NULL

@@ -31,7 +31,7 @@ cdef class Walk:
         owner = self.view.require()
         if self.what == BACKWARDS:
             self.left -= 1
-            return self.view.element_at(self.left)
+            return element_at(self.view, self.left)
         # Only then is the step made: another thread, or a finalizer, sees the walk before it or after it.
         cdef const uint8_t *start = self.at
         cdef const uint8_t *value = start
