@@ -20,7 +20,7 @@ CORE_LEVELS = (
     {"bells", "domain"},
     {"heap", "registry", "watch"},
     {"retire", "waiters"},
-    {"holdings"},
+    {"dict", "holdings"},
     {"catalog", "lock"},
     {"recovery", "types"},
     {"segment"},

@@ -259,6 +259,57 @@ struct aipc_lock {
     uint64_t reserved[4];
 };
 
+/* ---- dict --------------------------------------------------------------------------------------
+ * A compact hash table: slots lead to places, places stand in insertion order and lead to entries.  What
+ * is true is said by the places of the current table alone (dict.h).  Tables and entries are PART blocks. */
+struct aipc_dict {
+    struct aipc_domain domain;
+    /* Read by everybody, written seldom. */
+    uint64_t table;      /* lock-free, published under the domain: payload offset of the current aipc_dict_table; 0:
+                            none, the dict is empty.  A reader whose hazard names the table, and who then finds it
+                            here, knows that its places are the truth until it is not here any more. */
+    uint64_t closed;     /* lock-free: 0, then 1 for ever.  RMW by who destroyed the object. */
+    uint64_t reserved0[6];
+    /* Changed by every write. */
+    uint64_t count;        /* keys.  Lock-free readers, redo only: behind by one while a writer publishes, or is
+                              stopped or dead in the middle of that. */
+    uint64_t next_version; /* of the next entry.  Lock-free readers (cursors), redo only; behind as `count` is */
+    uint64_t retired;      /* under the domain: unlinked blocks that a reader may look at, chained by first words */
+    uint64_t shedding;     /* under the domain: tables whose entries are still to be retired, chained likewise */
+    uint64_t building;     /* under the domain: the table that will be current, 0: none.  Nobody else reads it. */
+    uint64_t cleared;      /* under the domain: its slots below this are 0 or in use, those above are garbage */
+    uint64_t mark;         /* under the domain: places of the current table below this are in `building` too */
+    uint64_t next_table;   /* under the domain: serial of the last table made */
+    uint64_t rebuilds;     /* under the domain: tables replaced, for statistics */
+    uint64_t reserved1[7];
+};
+
+/* A slot is 0 or tag 24 | place + 1 40, and is never changed once it is in use; a place is an entry's offset, or 0
+ * when that was deleted.  capacity slots are followed by capacity - capacity / 8 places. */
+struct aipc_dict_table {
+    uint64_t retired_next; /* under the domain, once it is retired or shed */
+    uint64_t serial;       /* immutable: tells a table from another one in the same memory */
+    uint64_t capacity;     /* immutable: a power of two */
+    uint64_t reserved[7];  /* keeps what follows off the cache line that readers need */
+    uint64_t used;         /* places below this were filled once, holes included.  Lock-free readers, redo only; behind
+                              by one as `count` is.  In `building`: undo-logged, as nobody else reads it. */
+    uint64_t shed;         /* under the domain: places below this have given up their entry.  0 in the current one */
+    uint64_t slots[];
+};
+
+/* Immutable once published, but for the first word.  Key, original key and value follow; the value at a multiple
+ * of 16. */
+struct aipc_dict_entry {
+    uint64_t retired_next;  /* under the domain, once it is retired */
+    uint64_t hash;          /* of the key */
+    uint64_t serial;        /* ascends with the places of a table; a replacement takes over that of the old entry */
+    uint64_t version;       /* never repeats in this dict */
+    uint32_t key_size;
+    uint32_t original_size;
+    uint64_t value_size;
+    uint8_t bytes[];
+};
+
 #define AIPC_CHECK_SIZE(T, n) _Static_assert(sizeof(struct T) == (n) && sizeof(struct T) % 8 == 0, #T)
 AIPC_CHECK_SIZE(aipc_domain, 64 + 16 * AIPC_LOG_ENTRIES);
 AIPC_CHECK_SIZE(aipc_header, 192);
@@ -271,6 +322,9 @@ AIPC_CHECK_SIZE(aipc_holding, 32);
 AIPC_CHECK_SIZE(aipc_waits, 1088 + 64);
 AIPC_CHECK_SIZE(aipc_node, 64);
 AIPC_CHECK_SIZE(aipc_lock, 64);
+AIPC_CHECK_SIZE(aipc_dict, 1088 + 64 + 128);
+AIPC_CHECK_SIZE(aipc_dict_table, 96);
+AIPC_CHECK_SIZE(aipc_dict_entry, 48);
 
 /* OFD lock bytes of the object, far beyond its end. */
 #define AIPC_LIVENESS_BASE (INT64_C(1) << 62)
