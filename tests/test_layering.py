@@ -34,6 +34,7 @@ CORE_PARTS = {
     "names": "catalog",
     "catalog_check": "catalog",
     "catalog_list": "catalog",
+    **{f"dict_{part}": "dict" for part in ("build", "check", "read", "shed", "table", "write")},
     "waiters_check": "lock",  # wait queues and the words of the locks they belong to
 }
 

@@ -3,6 +3,7 @@
 #define AIPC_H
 
 #include "check.h"
+#include "dict.h"
 #include "lock.h"
 #include "os.h"
 #include "segment.h"

@@ -68,11 +68,13 @@ typedef struct aipc_dict_draft {
     uint64_t *word;    /* the orphan word that names it; NULL once it was put or discarded */
     uint64_t entry;
     aipc_dict_key key; /* the caller's bytes */
+    uint64_t version, serial; /* the entry's, once it was put */
 } aipc_dict_draft;
 
 typedef enum aipc_dict_mode {
     AIPC_DICT_ALWAYS,     /* insert or replace */
-    AIPC_DICT_ABSENT,     /* insert; AIPC_EXISTS when the key is there: *found is that entry, protected as by get */
+    AIPC_DICT_ABSENT,     /* insert; AIPC_EXISTS when the key is there: *found (or NULL) is that entry, protected as
+                             by get */
     AIPC_DICT_PRESENT,    /* replace; AIPC_NOT_FOUND when the key is not there */
     AIPC_DICT_VERSION     /* replace that version; AIPC_AGAIN when there is another one, AIPC_NOT_FOUND: none */
 } aipc_dict_mode;
@@ -109,15 +111,15 @@ void aipc_dict_done(aipc_ctx *ctx);
 uint64_t aipc_dict_count(const struct aipc_dict *d);
 
 /* ---- writing -----------------------------------------------------------------------------------
- * An operation that returns anything but AIPC_OK has changed nothing. */
+ * An operation that returns anything but AIPC_OK has changed nothing; only AIPC_CORRUPT may come after the change. */
 
 /* Allocates an entry with room for a value, and copies the keys.  `original` (NULL, 0: none) is kept beside the key for
  * the caller's own use.  AIPC_FULL; AIPC_INVALID: a key of more than AIPC_DICT_KEY_MAX bytes. */
 aipc_status aipc_dict_draft_make(aipc_ctx *ctx, struct aipc_dict *d, const aipc_dict_key *key, const void *original,
                                  uint64_t original_size, uint64_t value_size, aipc_dict_draft *draft);
-/* Stores it.  AIPC_OK: *found says its version and serial, and is not protected; the draft is used up.  `replaced` (or
- * NULL): there was an entry before.  Otherwise the draft stays the caller's, to put again or to discard.
- * AIPC_FULL: no memory for a larger table. */
+/* Stores it.  AIPC_OK: the draft says its version and serial, and is used up; `replaced` (or NULL): there was an entry
+ * before.  Otherwise the draft stays the caller's, to put again or to discard.  AIPC_FULL: no memory for a larger
+ * table. */
 aipc_status aipc_dict_put(aipc_ctx *ctx, struct aipc_dict *d, aipc_dict_draft *draft, aipc_dict_mode mode,
                           uint64_t version, aipc_dict_found *found, bool *replaced);
 aipc_status aipc_dict_discard(aipc_ctx *ctx, aipc_dict_draft *draft);

@@ -1,10 +1,10 @@
 #include "types.h"
 
 uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t size) {
-    (void)tx;
-    (void)type;
-    (void)payload;
-    (void)size;
+    if (type == AIPC_TYPE_DICT) {
+        struct aipc_dict *d = size < sizeof *d ? NULL : aipc_at(tx->seg, payload, sizeof *d);
+        return d == NULL ? 0 : aipc_dict_shed(tx, d);
+    }
     return 0; /* locks have no parts */
 }
 
@@ -19,6 +19,10 @@ aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_repo
     if (ref->type == AIPC_TYPE_LOCK) {
         struct aipc_lock *lock = payload_of(ctx->seg, ref, sizeof *lock, report);
         return lock == NULL ? AIPC_OK : aipc_lock_check(ctx, lock, report);
+    }
+    if (ref->type == AIPC_TYPE_DICT) {
+        struct aipc_dict *d = payload_of(ctx->seg, ref, sizeof *d, report);
+        return d == NULL ? AIPC_OK : aipc_dict_check(ctx, d, report);
     }
     return AIPC_OK;
 }

@@ -3,6 +3,7 @@
 #define AIPC_TYPES_H
 
 #include "catalog.h"
+#include "dict.h"
 #include "lock.h"
 
 /* Type numbers of built-in objects (aipc_object.type). */
