@@ -6,7 +6,7 @@
  * word is all that a write publishes:
  *     insert    places[used] = entry, as yet out of everybody's sight; publish the slot
  *     replace   publish places[p] = the new entry          (the order stays)
- *     delete    publish places[p] = 0                      (a hole; slots and places are never used again)
+ *     delete    publish places[p] = 0                      (a hole, for good; the slot serves the next key of its tag)
  *     clear     publish table = 0                          (its entries are retired later, in bounded steps)
  *     rebuild   publish table = the one that was built
  *
@@ -29,7 +29,7 @@
  *   E1  the current table, and the one being built, are PART blocks large enough for their capacity, a power of two
  *   E2  each place below `used` is 0 or leads to an entry: a PART block large enough for what it says it holds
  *   E3  an entry's hash is that of its key; probing from it leads to a slot with its tag and place; no key occurs twice
- *   E4  used slots are as many as used places, and lead to places below `used`, each to another one
+ *   E4  each slot in use leads to a place below `used`, and each place that is no hole has exactly one slot
  *   E5  serials ascend with the places; serials and versions are below next_version
  *   E6  count is the number of places that are not 0
  *   E7  `building` holds exactly the entries of the places below `mark`, in their order

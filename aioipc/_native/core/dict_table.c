@@ -52,7 +52,7 @@ aipc_status aipc_dict_locate(aipc_seg *seg, const aipc_dict_view *view, const ai
     for (uint64_t steps = 0; steps <= mask; steps++, index = (index + 1) & mask) {
         uint64_t *slot = &view->table->slots[index], word = aipc_load_relaxed64(slot);
         if (word == 0) {
-            at->empty = slot;
+            if (at->slot == NULL) at->slot = slot;
             return AIPC_OK;
         }
         if (!aipc_dict_slot_may_be(word, key->hash)) continue;
@@ -62,6 +62,7 @@ aipc_status aipc_dict_locate(aipc_seg *seg, const aipc_dict_view *view, const ai
         bool same = false;
         aipc_status status = entry == 0 ? AIPC_OK : aipc_dict_compare(seg, entry, key, &same, found);
         if (status != AIPC_OK) return status;
+        if (entry == 0 && at->slot == NULL) at->slot = slot; /* most likely its own, from before it was deleted */
         if (!same) continue;
         *at = (aipc_dict_place){.place = place, .entry = entry};
         return AIPC_OK;

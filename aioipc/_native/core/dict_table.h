@@ -70,7 +70,7 @@ static inline aipc_status aipc_dict_compare(aipc_seg *seg, uint64_t offset, cons
 
 typedef struct aipc_dict_place {
     uint64_t place, entry;  /* entry 0: the key is not there */
-    uint64_t *empty;        /* then: the slot where it would be put, NULL when all are in use */
+    uint64_t *slot;         /* then: where it would be put, an empty slot or one of a deleted key; NULL: all are in use */
 } aipc_dict_place;
 
 aipc_status aipc_dict_locate(aipc_seg *seg, const aipc_dict_view *view, const aipc_dict_key *key,

@@ -76,7 +76,7 @@ static aipc_status insert(change *c, aipc_dict_draft *draft) {
     aipc_status status = aipc_dict_used(seg, &c->view, &used);
     if (status != AIPC_OK) return status;
     if (used == c->view.room) return AIPC_AGAIN;
-    if (c->at.empty == NULL)
+    if (c->at.slot == NULL)
         return aipc_corrupt(seg, "E4 table has no empty slot", c->view.table, c->view.capacity, used);
     uint64_t version = number(c, draft, 0);
     aipc_store_release64(&c->view.places[used], draft->entry); /* unlogged: in nobody's sight */
@@ -85,7 +85,7 @@ static aipc_status insert(change *c, aipc_dict_draft *draft) {
     aipc_tx_after(&tx, &d->next_version, version + 1);
     aipc_tx_after(&tx, &d->count, aipc_load_relaxed64(&d->count) + 1);
     aipc_tx_after(&tx, &c->view.table->used, used + 1); /* SYNC dict-used */
-    aipc_tx_publish(&tx, c->at.empty, aipc_dict_slot_word(draft->key.hash, used));
+    aipc_tx_publish(&tx, c->at.slot, aipc_dict_slot_word(draft->key.hash, used));
     return AIPC_OK;
 }
 

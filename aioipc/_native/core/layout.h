@@ -284,8 +284,9 @@ struct aipc_dict {
     uint64_t reserved1[7];
 };
 
-/* A slot is 0 or tag 24 | place + 1 40, and is never changed once it is in use; a place is an entry's offset, or 0
- * when that was deleted.  capacity slots are followed by capacity - capacity / 8 places. */
+/* A slot is 0 or tag 24 | place + 1 40; a place is an entry's offset, or 0 when that was deleted.  Both are lock-free,
+ * published under the domain.  A slot never becomes 0 again, and is given to another place only when its own is 0; a
+ * place that became 0 stays so.  capacity slots are followed by capacity - capacity / 8 places. */
 struct aipc_dict_table {
     uint64_t retired_next; /* under the domain, once it is retired or shed */
     uint64_t serial;       /* immutable: tells a table from another one in the same memory */
