@@ -11,8 +11,36 @@ static void a_bare_pair_is_torn_between_its_two_stores(void) {
 
 static void a_logged_pair_is_never_torn(void) { CHECK(step_sweep(&logged_pair) >= 6); }
 
+/* Of some dozen instructions three are seen from outside: the first, and the two stores. */
+static void only_what_others_can_see_is_a_point(void) {
+    static uint8_t *base;
+    pair_reset(NULL);
+    base = (uint8_t *)pair;
+    const uint64_t all = step_points(&bare_pair);
+    STEP_WATCH(&base, sizeof *pair);
+    pair_reset(NULL);
+    const uint64_t seen = step_points(&bare_pair);
+    CHECK(seen == all || seen == 3); /* ptrace, trap flag */
+    CHECK(step_sweep(&bare_pair) == seen && pair->torn > 0);
+    STEP_WATCH(NULL, 0);
+}
+
+static void ptrace_stops_there_too(void) {
+    pair_reset(NULL);
+    pair->torn = 0;
+    const uint64_t instructions = traced_until(&bare_pair, UINT64_MAX);
+    for (uint64_t n = 1; n <= instructions; n++) {
+        pair_reset(NULL);
+        CHECK_EQ(traced_until(&bare_pair, n), n);
+        pair_count_torn(NULL);
+    }
+    CHECK(pair->torn >= 1);
+}
+
 int main(void) {
     RUN(a_bare_pair_is_torn_between_its_two_stores);
     RUN(a_logged_pair_is_never_torn);
+    RUN(only_what_others_can_see_is_a_point);
+    RUN(ptrace_stops_there_too);
     return SUMMARY();
 }
