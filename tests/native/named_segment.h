@@ -22,11 +22,13 @@ static inline aipc_create_options options_of(uint32_t flags, uint32_t participan
     return (aipc_create_options){.size = SIZE, .max_size = SIZE, .participants = participants, .flags = flags, .mode = 0600};
 }
 
-/* What the binding does: fill an object under a temporary name, link it into place. */
-static inline aipc_status create(aipc_seg *seg, const aipc_create_options *options) {
+/* What the binding does: make an object under a temporary name, fill it, link it into place. */
+static inline void make_object(aipc_seg *seg) {
     const int fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     CHECK(fd >= 0);
     aipc_segment_init(seg, fd, path);
+}
+static inline aipc_status fill_object(aipc_seg *seg, const aipc_create_options *options) {
     const aipc_status status = aipc_segment_create(seg, options);
     if (status == AIPC_OK) {
         strcpy(bells, seg->bell_path);
@@ -35,16 +37,24 @@ static inline aipc_status create(aipc_seg *seg, const aipc_create_options *optio
     CHECK(unlink(temporary) == 0);
     return status;
 }
+static inline aipc_status create(aipc_seg *seg, const aipc_create_options *options) {
+    make_object(seg);
+    return fill_object(seg, options);
+}
 static inline void create_with(aipc_seg *seg, uint32_t flags, uint32_t participants) {
     const aipc_create_options options = options_of(flags, participants);
     OK(create(seg, &options));
 }
 
 /* AIPC_NOT_FOUND when the name is gone. */
-static inline aipc_status open_path(aipc_seg *seg) {
+static inline aipc_status prepare_open(aipc_seg *seg) {
     const int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return AIPC_NOT_FOUND;
     aipc_segment_init(seg, fd, path);
+    return AIPC_OK;
+}
+static inline aipc_status open_path(aipc_seg *seg) {
+    if (prepare_open(seg) != AIPC_OK) return AIPC_NOT_FOUND;
     const aipc_status status = aipc_segment_open(seg);
     if (status == AIPC_SYSTEM) fprintf(stderr, "  open: %s\n", strerror(seg->error));
     return status;

@@ -29,9 +29,13 @@ static inline void setup_persistent(void *arg) {
     sweep_fds = leaks_fds();
 }
 
+static inline void enter_opening(void *arg) {
+    (void)arg;
+    OK(prepare_open(&B));
+}
 static inline void run_open(void *arg) {
     (void)arg;
-    OK(open_path(&B));
+    OK(aipc_segment_open(&B));
 }
 
 /* The survivor finds everything given back, FIFOs included. */
@@ -126,9 +130,14 @@ static inline void survive_removal(void *arg) {
     CHECK(!leaks_exists(bells));
 }
 
+static inline void enter_creation(void *arg) {
+    (void)arg;
+    make_object(&B);
+}
 static inline void run_create(void *arg) {
     (void)arg;
-    create_with(&B, 0, 4);
+    const aipc_create_options options = options_of(0, 4);
+    OK(fill_object(&B, &options));
 }
 /* A half-made object, and its bells, may remain; they disturb nobody. */
 static inline void survive_creation(void *arg) {
@@ -194,12 +203,12 @@ static inline void survive_forked(void *arg) {
     CHECK_EQ(leaks_fds(), fds);
 }
 
-static const struct scenario opening = {setup_persistent, NULL, run_open, survive_persistent, NULL};
-static const struct scenario taking_over = {setup_one_dead, NULL, run_open, survive_persistent, NULL};
+static const struct scenario opening = {setup_persistent, enter_opening, run_open, survive_persistent, NULL};
+static const struct scenario taking_over = {setup_one_dead, enter_opening, run_open, survive_persistent, NULL};
 static const struct scenario leaving = {setup_persistent, enter_open, run_detach, survive_persistent, NULL};
 static const struct scenario leaving_last = {setup_last_detach, enter_create, run_detach, survive_last_detach, NULL};
 static const struct scenario removing = {setup_removal, NULL, run_remove, survive_removal, NULL};
-static const struct scenario creating = {setup_creation, NULL, run_create, survive_creation, NULL};
+static const struct scenario creating = {setup_creation, enter_creation, run_create, survive_creation, NULL};
 static const struct scenario reattaching = {setup_forked, NULL, run_reattach, survive_forked, NULL};
 
 #endif
