@@ -331,22 +331,20 @@ cdef class Attachment:
         check(self.seg, aipc_watch_open(self.seg, &fd), "watching the other processes")
         return fd
 
-    def watch(self, bint only_newcomers=False) -> bool:
-        """Watches newcomers, recovers the dead; True: some are suspect, call again in about 1 ms.
+    def watch(self, bint only_newcomers=False) -> None:
+        """Watches newcomers, recovers the dead.
 
         `only_newcomers`: when there are none, the watch descriptor will tell of the dead in time.
         """
-        cdef cbool suspects = False
         self.require()
         cdef uint32_t roster = self.seg.roster_seen
         check(self.seg, aipc_watch_refresh(self.seg), "watching the other processes")
         if only_newcomers and roster == self.seg.roster_seen:
-            return False
+            return
         cdef aipc_ctx *ctx = self.enter()
-        cdef aipc_status status = aipc_watch_collect(ctx, &suspects)
+        cdef aipc_status status = aipc_watch_collect(ctx)
         aipc_ctx_leave(ctx)
         check(self.seg, status, "watching the other processes")
-        return suspects
 
     @property
     def epoch(self) -> int:

@@ -52,8 +52,6 @@ cdef enum:
     BATCH = 64              # tokens collected at a time
     CLOSE_SLICE_NS = 100_000
     LARGE = 65536           # bytes worth letting the GIL go for
-    SUSPECT_FIRST_NS = 1_000_000
-    SUSPECT_LAST_NS = 50_000_000
     SPIN_SCORE = 8          # how far good and bad experience with spinning is remembered
     SPIN_PROBE = 32         # after bad experience, one acquire in so many spins all the same
 

@@ -7,7 +7,7 @@ cdef class Sleeper:
     cdef aipc_seg *seg
     cdef uint32_t bell
     cdef int fd, watch_fd
-    cdef uint64_t identity, delay
+    cdef uint64_t identity
 
     cdef int open(self, Attachment attachment) except -1:
         attachment.require()
@@ -15,7 +15,7 @@ cdef class Sleeper:
         self.attachment, self.seg, self.identity = attachment, attachment.seg, attachment.seg.self
         attachment.sleepers += 1
         self.watch_fd = attachment.watch_open()
-        self.watch()
+        attachment.watch()
         return 0
 
     cdef void close(self) noexcept:
@@ -23,14 +23,6 @@ cdef class Sleeper:
             self.attachment.sleepers -= 1
             self.attachment.bell_give_back(self.bell, self.identity)
             self.attachment = None
-
-    cdef int watch(self) except -1:
-        """Finds the dead; while some are suspect the next sleep is short."""
-        if self.attachment.watch():
-            self.delay = min(max(self.delay * 2, <uint64_t>SUSPECT_FIRST_NS), <uint64_t>SUSPECT_LAST_NS)
-        else:
-            self.delay = SIGNAL_SLICE_NS
-        return 0
 
     cdef bint sleep(self, uint64_t deadline) except -1:
         """Sleeps until something may have changed.  True: the deadline has passed.  Signal handlers run here,
@@ -43,10 +35,10 @@ cdef class Sleeper:
             now = aipc_os_now()
             late = now >= deadline
             if not late:
-                most = min(deadline - now, self.delay)
+                most = min(deadline - now, SIGNAL_SLICE_NS)
                 with nogil:
                     aipc_os_poll2(self.fd, self.watch_fd, most)
                 PyErr_CheckSignals()
         self.attachment.bell_collect(self.bell, self.fd)
-        self.watch()
+        self.attachment.watch()
         return late

@@ -118,7 +118,7 @@ cdef extern from "aipc.h":
     void aipc_bell_ring(aipc_seg *seg, const aipc_bell_target *target)
     aipc_status aipc_watch_open(aipc_seg *seg, int *fd)
     aipc_status aipc_watch_refresh(aipc_seg *seg)
-    aipc_status aipc_watch_collect(aipc_ctx *ctx, cbool *suspects)
+    aipc_status aipc_watch_collect(aipc_ctx *ctx)
     uint32_t aipc_watch_epoch(const aipc_seg *seg)
     aipc_status aipc_wait_collect(aipc_ctx *ctx, uint32_t bell, uint64_t *tokens, uint32_t capacity,
                                   uint32_t *count)

@@ -37,11 +37,8 @@ class AsyncioDoorbell(Doorbell):
         if place.parked is not None and not place.parked.done():
             place.parked.set_result(None)
 
-    def _later(self, seconds: float) -> None:
-        if seconds:
-            self.loop.call_later(seconds, self.rung)
-        else:
-            self.loop.call_soon(self.drain)
+    def _soon(self) -> None:
+        self.loop.call_soon(self.drain)
 
     def _in_loop(self, call: Callable[..., None], *args: Any) -> None:
         if self._thread == threading.get_ident():

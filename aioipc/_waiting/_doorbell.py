@@ -19,8 +19,6 @@ from weakref import WeakValueDictionary
 from .._native._core import Attachment, Opening
 from ..errors import ClosedError
 
-FIRST_RETRY, LAST_RETRY = 0.001, 0.05  # seconds between looks at a process that hung up and is not gone
-
 _tokens = count(1)
 
 
@@ -71,7 +69,6 @@ class Doorbell(abc.ABC):
         self._places: dict[int, Place] = {}
         self._armed = False
         self._closed = False
-        self._retry = 0.0
         self._pid, self._thread = os.getpid(), threading.get_ident()
         self._identity = attachment.identity
         self._epoch = attachment.epoch
@@ -99,8 +96,8 @@ class Doorbell(abc.ABC):
         """Lets the task run and look.  In the loop's thread."""
 
     @abc.abstractmethod
-    def _later(self, seconds: float) -> None:
-        """Drains again after that time."""
+    def _soon(self) -> None:
+        """Drains again before the loop sleeps."""
 
     @abc.abstractmethod
     def _in_loop(self, call: Any, *args: Any) -> None:
@@ -133,7 +130,7 @@ class Doorbell(abc.ABC):
         if not self._armed:
             self._armed = True
             if self._attachment.bell_arm(self.bell):
-                self._later(0)
+                self._soon()
 
     def rung(self) -> None:
         """The bell or the watch has something: called by the loop."""
@@ -156,10 +153,7 @@ class Doorbell(abc.ABC):
             self._wake_all()
 
     def _watch(self, only_newcomers: bool) -> None:
-        suspects = self._attachment.watch(only_newcomers)
-        self._retry = min(max(2 * self._retry, FIRST_RETRY), LAST_RETRY) if suspects else 0.0
-        if suspects:
-            self._later(self._retry)
+        self._attachment.watch(only_newcomers)
         epoch = self._attachment.epoch
         if epoch != self._epoch:
             self._epoch = epoch

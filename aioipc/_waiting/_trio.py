@@ -64,9 +64,8 @@ class TrioDoorbell(Doorbell):
         if task is not None:
             trio.lowlevel.reschedule(task)
 
-    def _later(self, seconds: float) -> None:
-        self._due = min(self._due, trio.current_time() + seconds)
-        self._scope.deadline = self._due
+    def _soon(self) -> None:
+        self._due = self._scope.deadline = -math.inf
 
     def _in_loop(self, call: Callable[..., None], *args: Any) -> None:
         if self._thread == threading.get_ident():

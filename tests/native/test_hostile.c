@@ -147,7 +147,6 @@ static void use_lock(aipc_ctx *ctx) {
     uint32_t bell, node, count;
     uint64_t tokens[8];
     int fd;
-    bool suspects;
     aipc_status status = aipc_find(ctx, AIPC_NAMED, "lock", 4, &ref);
     answer(status);
     if (status != AIPC_OK || ref.type != AIPC_TYPE_LOCK || ref.size < sizeof(struct aipc_lock)) return;
@@ -157,7 +156,7 @@ static void use_lock(aipc_ctx *ctx) {
     if (status != AIPC_OK) return;
     answer(aipc_watch_open(&seg, &fd));
     answer(aipc_watch_refresh(&seg));
-    answer(aipc_watch_collect(ctx, &suspects));
+    answer(aipc_watch_collect(ctx));
     answer(aipc_lock_try_recover(ctx, lock));
     status = aipc_lock_wait(ctx, lock, bell, 1, false, &node);
     answer(status);

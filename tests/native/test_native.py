@@ -127,6 +127,24 @@ def test_c_in_full(build: Build, source: Path, variant: str) -> None:
         run(build(source, variant), variant, AIPC_TEST_FULL="1")
 
 
+def test_a_failed_check_ends_the_children_of_the_test(build: Build, tmp_path: Path) -> None:
+    source = tmp_path / "orphaning.c"
+    source.write_text(
+        "// core: no\n"
+        f'#include "{HERE}/harness.h"\n'
+        "static void parents(void) {\n"
+        "    for (int i = 0; i < 2; i++)\n"
+        "        if (fork() == 0) for (;;) i == 0 ? (void)raise(SIGSTOP) : (void)pause();\n"
+        "    CHECK(false);\n"
+        "}\n"
+        "int main(void) { RUN(parents); return SUMMARY(); }\n"
+    )
+    with pytest.raises(
+        pytest.fail.Exception, match=r"orphaning\.c:6: in parents"
+    ):  # in no time
+        run(build(source, "plain"), "plain")
+
+
 def test_a_failed_check_names_file_and_line(build: Build, tmp_path: Path) -> None:
     source = tmp_path / "failing.c"
     source.write_text(

@@ -96,7 +96,7 @@ static void run_waiter(void *arg) {
     aipc_os_drain(fd);
     aipc_bell_woken(&B, bell);
     CHECK_EQ(collected(ctx, bell), 1);
-    OK(aipc_watch_collect(ctx, &(bool){false}));
+    OK(aipc_watch_collect(ctx));
     withdraw(ctx, queue, first);
     withdraw(ctx, queue, second); /* notified, and not collected */
     aipc_bell_give_back(&B, bell);

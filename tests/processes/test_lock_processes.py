@@ -203,6 +203,42 @@ def test_abandoned_lasts_until_the_first_holder_after_the_death_releases(
     assert (first.result(), second.result()) == (True, False)
 
 
+def hold_without_descriptors(test: Link, name: str) -> None:
+    """Takes the lock and closes all descriptors but the link, as a daemonizer does: hangs up, and lives."""
+    segment = ManagedSharedMemory.open(name)
+    Lock(segment, "lock").acquire_nowait()
+    test.sync("held")
+    link = test._connection.fileno()
+    os.closerange(3, link)
+    os.closerange(link + 1, 1000)
+    test.sync("hung up")
+
+
+def test_a_waiter_gets_the_lock_of_a_holder_that_hung_up_long_before_it_was_killed(
+    spawn: Spawn, run_async: Callable[..., Any], segment_name: str, lock: Lock
+) -> None:
+    peer = spawn(hold_without_descriptors, segment_name)
+    assert peer.receive() == "held"
+
+    async def waiter() -> None:
+        async with lock:
+            assert lock.abandoned
+
+    async def body() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(waiter)
+            await until(lambda: lock.statistics().waiters == 1)
+            peer.go()
+            assert await peer.receive_async() == "hung up"
+            for _ in range(100):  # the loop hears of it, and finds it alive
+                await anyio.lowlevel.checkpoint()
+            assert lock.statistics().waiters == 1
+            peer.kill()
+
+    run_async(body)
+    assert idle(lock)
+
+
 # ---------------------------------------------------------------------------------------- dead waiters
 
 

@@ -54,9 +54,16 @@ static void stop_watching(aipc_seg *seg, uint32_t slot) {
     aipc_os_close(fd);
 }
 
+static bool any_suspects(const aipc_seg *seg) {
+    uint64_t all = 0;
+    for (int i = 0; i < AIPC_MAX_PARTICIPANTS / 64; i++) all |= seg->suspects[i];
+    return all != 0;
+}
+
 /* Under the local lock: looks again soon while there are suspects, later and later. */
-static void schedule_retry(aipc_seg *seg, bool suspects) {
+static void schedule_retry(aipc_seg *seg) {
     if (seg->watch_epoll < 0) return;
+    bool suspects = any_suspects(seg);
     uint64_t delay = seg->watch_retry_ns == 0 ? FIRST_RETRY_NS : seg->watch_retry_ns * 2;
     seg->watch_retry_ns = !suspects ? 0 : delay < LAST_RETRY_NS ? delay : LAST_RETRY_NS;
     if (suspects) aipc_os_timer_set(seg->watch_timer, seg->watch_retry_ns);
@@ -80,12 +87,6 @@ static bool watch_slot(aipc_seg *seg, uint32_t slot, uint64_t life) {
     return succeeded;
 }
 
-static bool any_suspects(const aipc_seg *seg) {
-    uint64_t all = 0;
-    for (int i = 0; i < AIPC_MAX_PARTICIPANTS / 64; i++) all |= seg->suspects[i];
-    return all != 0;
-}
-
 /* Somebody is dead: all who wait here look again.  Whoever recovered it may itself have died before it told us. */
 static void tell_of_death(aipc_seg *seg) {
     (void)aipc_fetch_add_seq_cst32(&seg->deaths_seen, 1);
@@ -106,7 +107,7 @@ aipc_status aipc_watch_refresh(aipc_seg *seg) {
     }
     if (status == AIPC_OK) {
         aipc_store_relaxed32(&seg->roster_seen, roster);
-        schedule_retry(seg, any_suspects(seg));
+        schedule_retry(seg);
     }
     aipc_local_unlock(seg);
     if (succeeded) tell_of_death(seg); /* its hang-up went unheard when its slot was taken again */
@@ -167,9 +168,8 @@ static void conclude(aipc_seg *seg, uint32_t slot, uint64_t life, bool resolved)
     aipc_local_unlock(seg);
 }
 
-aipc_status aipc_watch_collect(aipc_ctx *ctx, bool *suspects) {
+aipc_status aipc_watch_collect(aipc_ctx *ctx) {
     aipc_seg *seg = ctx->seg;
-    *suspects = false;
     if (!collect_hangups(seg)) return AIPC_OK;
     bool deaths = false;
     aipc_status result = AIPC_OK;
@@ -185,8 +185,7 @@ aipc_status aipc_watch_collect(aipc_ctx *ctx, bool *suspects) {
         deaths |= resolved;
     }
     aipc_local_lock(seg);
-    *suspects = any_suspects(seg);
-    schedule_retry(seg, *suspects);
+    schedule_retry(seg);
     aipc_local_unlock(seg);
     if (deaths) tell_of_death(seg);
     return result;

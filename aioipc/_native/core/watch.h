@@ -15,8 +15,9 @@
 aipc_status aipc_watch_open(aipc_seg *seg, int *fd);
 /* Starts watching participants that attached since the last call.  Cheap when there are none. */
 aipc_status aipc_watch_refresh(aipc_seg *seg);
-/* Handles hang-ups and suspects.  *suspects: some are left, call again in about a millisecond. */
-aipc_status aipc_watch_collect(aipc_ctx *ctx, bool *suspects);
+/* Handles hang-ups and suspects.  While suspects are left the descriptor becomes readable again after 1 ms, growing to
+ * 50, also when this fails: nobody else needs to keep a time. */
+aipc_status aipc_watch_collect(aipc_ctx *ctx);
 /* Moves whenever a participant has been found dead: whoever waits looks again at what it waits for. */
 static inline uint32_t aipc_watch_epoch(const aipc_seg *seg) {
     return aipc_load_seq_cst32(&seg->header->recoveries) + aipc_load_seq_cst32(&seg->deaths_seen);
