@@ -111,16 +111,20 @@ static uint64_t heir(const struct aipc_node *first, uint32_t number) {
 /* Passes the lock, whose word is `word` and this process's, on: to the first waiter or to whoever is fastest.
  * AIPC_NOT_OWNER: another thread released it in the same instant. */
 static aipc_status pass_on(aipc_seg *seg, struct aipc_lock *lock, uint64_t word, aipc_bell_target *target) {
-    uint64_t next = word & AIPC_LOCK_CLOSED;
     uint32_t number;
     struct aipc_node *first;
     aipc_status status = first_waiter(seg, lock, &number, &first);
+    uint64_t now = aipc_load_seq_cst64(&lock->word); /* without WAITERS, if those in the way were the last */
+    if (((now ^ word) & ~AIPC_LOCK_WAITERS) != 0) return AIPC_NOT_OWNER;
+    uint64_t next = now & AIPC_LOCK_CLOSED;
     if (number != AIPC_NO_NODE) next |= AIPC_LOCK_WAITERS;
-    if (first != NULL && (word & AIPC_LOCK_CLOSED) == 0) next |= heir(first, number);
-    if (!aipc_cas_seq_cst64(&lock->word, word, next)) return AIPC_NOT_OWNER; /* SYNC lock-word */
+    if (first != NULL && next == AIPC_LOCK_WAITERS) next |= heir(first, number);
+    if (!aipc_cas_seq_cst64(&lock->word, now, next)) return AIPC_NOT_OWNER; /* SYNC lock-word */
     if (first == NULL) return status;
-    if (aipc_load_seq_cst32(&first->withdrawn) != 0 && aipc_lock_granted(next) != 0) /* SYNC withdrawn */
-        return pass_on(seg, lock, next, target); /* in the same instant: one of us two takes the grant back */
+    if (aipc_load_seq_cst32(&first->withdrawn) != 0 && aipc_lock_granted(next) != 0) { /* SYNC withdrawn */
+        status = pass_on(seg, lock, next, target); /* in the same instant: one of us two takes the grant back */
+        return status == AIPC_NOT_OWNER ? AIPC_OK : status;
+    }
     return notify(seg, number, target);
 }
 
