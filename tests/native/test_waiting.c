@@ -1,8 +1,13 @@
-// variants: plain
-/* SIGKILL after sampled machine instructions of waiting alone, without a lock: queues, ready lists, bells, the watch.
- * A peer that lives through it sleeps meanwhile, and must be woken by the next ringer, whatever the dead one left. */
+// variants: plain hook
+/* Deaths in waiting alone, without a lock: queues, ready lists, bells, the watch; at every hook, and after sampled machine
+ * instructions.  A peer that lives through it sleeps meanwhile, and must be woken by the next ringer, whatever the
+ * dead one left. */
 #include "segment_fixture.h"
+#ifdef AIPC_HOOK
+#include "crash.h"
+#else
 #include "step.h"
+#endif
 
 enum { TYPE = 77, PATIENCE_NS = 2000000000 };
 
@@ -57,6 +62,17 @@ static uint32_t collected(aipc_ctx *ctx, uint32_t bell) {
     OK(aipc_wait_collect(ctx, bell, tokens, 8, &count));
     for (uint32_t i = 0; i < count; i++) CHECK(tokens[i] == 1 || tokens[i] == 2);
     return count;
+}
+
+static void sweep(const struct scenario *s, uint64_t least) {
+#ifdef AIPC_HOOK
+    const uint64_t deaths = crash_sweep(s);
+#else
+    STEP_WATCH(&C.base, FIXTURE_SIZE);
+    const uint64_t deaths = step_sweep(s);
+#endif
+    fprintf(stderr, "  %" PRIu64 " deaths\n", deaths);
+    CHECK(deaths > least);
 }
 
 /* ---- a waiter that dies -------------------------------------------------------------------------- */
@@ -125,12 +141,12 @@ static void survive_waiter(void *arg) {
     fixture_detach(&A);
 }
 
-static void a_waiter_may_die_at_any_instruction(void) {
+static void a_waiter_may_die_anywhere(void) {
     const struct scenario s = {setup_waiter, enter_waiter, run_waiter, survive_waiter, NULL};
-    STEP_WATCH(&C.base, FIXTURE_SIZE);
-    const uint64_t deaths = step_sweep(&s);
-    fprintf(stderr, "  %" PRIu64 " deaths\n", deaths);
-    CHECK(deaths > 40);
+    sweep(&s, 40);
+#ifdef AIPC_HOOK
+    CHECK(crash_sweep_nested(&s) > 100);
+#endif
 }
 
 /* ---- a ringer that dies -------------------------------------------------------------------------- */
@@ -179,17 +195,15 @@ static void survive_ringer(void *arg) {
     fixture_detach(&A);
 }
 
-static void a_sleeper_is_woken_after_a_ringer_died_at_any_instruction(void) {
+/* Also between the byte and the disarming. */
+static void a_sleeper_is_woken_though_a_ringer_died_anywhere(void) {
     const struct scenario s = {setup_sleeper, enter_ringer, run_ringer, survive_ringer, NULL};
-    STEP_WATCH(&C.base, FIXTURE_SIZE);
-    const uint64_t deaths = step_sweep(&s);
-    fprintf(stderr, "  %" PRIu64 " deaths\n", deaths);
-    CHECK(deaths > 15);
+    sweep(&s, 15);
 }
 
 int main(void) {
-    RUN(a_waiter_may_die_at_any_instruction);
-    RUN(a_sleeper_is_woken_after_a_ringer_died_at_any_instruction);
+    RUN(a_waiter_may_die_anywhere);
+    RUN(a_sleeper_is_woken_though_a_ringer_died_anywhere);
     fixture_end();
     return SUMMARY();
 }
