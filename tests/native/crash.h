@@ -17,6 +17,7 @@ static int crash_kinds = CRASH_WRITES;
 static uint64_t crash_at; /* die before this point; 0 while nothing is counted */
 static uint64_t *crash_passed; /* points passed by the latest child; shared with it */
 static void (*crash_other)(enum aipc_hook_kind); /* what else a test does at each point */
+static uint64_t crash_budget = 2000;             /* points tried by a sweep; all in the full form */
 static uint64_t crash_nested_budget = 40;        /* points tried at each level of a nested sweep */
 
 void aipc_hook(enum aipc_hook_kind kind, const volatile void *word) {
@@ -57,7 +58,7 @@ static inline uint64_t crash_points(const struct scenario *s) {
 
 /* Kills run() at every point; returns the number of deaths. */
 static inline uint64_t crash_sweep(const struct scenario *s) {
-    const uint64_t stride = harness_stride(crash_points(s), 2000);
+    const uint64_t stride = harness_stride(crash_points(s), crash_budget);
     uint64_t deaths = 0;
     bool died = true;
     for (uint64_t k = 1; died; k += stride) {

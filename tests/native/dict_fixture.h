@@ -111,8 +111,8 @@ static inline void dict_walk_agrees(aipc_ctx *c, struct aipc_dict *d) {
 
 /* Destroys the dict: then nothing of it is left. */
 static inline void dict_drop(void) {
-    aipc_dict_close(dict);
     CHECK_EQ(aipc_destroy(ctx, &dict_ref), AIPC_OK);
+    aipc_dict_close(dict);
     unpin(&dict_ref);
     CHECK_EQ(aipc_catalog_collect(ctx), AIPC_OK);
     check_empty();

@@ -137,7 +137,8 @@ aipc_status aipc_dict_reserve(aipc_ctx *ctx, struct aipc_dict *d, uint64_t keys)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-/* The object was destroyed: every later operation, in any process, says AIPC_CLOSED. */
+/* The object was destroyed: every later operation, in any process, says AIPC_CLOSED.  After aipc_destroy, with a pin
+ * still held: a death in between leaves others with a dict that has no name any more, not a name that is closed. */
 void aipc_dict_close(struct aipc_dict *d);
 bool aipc_dict_closed(const struct aipc_dict *d);
 
