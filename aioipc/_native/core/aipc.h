@@ -6,6 +6,7 @@
 #include "dict.h"
 #include "lock.h"
 #include "os.h"
+#include "queue.h"
 #include "segment.h"
 #include "watch.h"
 

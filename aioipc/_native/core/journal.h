@@ -88,6 +88,15 @@ static inline void aipc_tx_commit(aipc_tx *tx) {
 /* Takes everything back. */
 void aipc_tx_abort(aipc_tx *tx);
 
+/* Ends a transaction the way its status says. */
+static inline aipc_status aipc_tx_finish(aipc_tx *tx, aipc_status status) {
+    if (status == AIPC_OK)
+        aipc_tx_commit(tx);
+    else
+        aipc_tx_abort(tx);
+    return status;
+}
+
 /* Notes a store to be made after the publish. */
 void aipc_tx_after(aipc_tx *tx, uint64_t *word, uint64_t value);
 

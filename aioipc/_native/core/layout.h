@@ -311,6 +311,97 @@ struct aipc_dict_entry {
     uint8_t bytes[];
 };
 
+/* ---- lines and queues --------------------------------------------------------------------------- */
+
+/* Where waiters stand for a condition (line.h). */
+struct aipc_line {
+    struct aipc_wait_queue queue; /* under waits */
+    uint32_t asleep;     /* lock-free, seq_cst, never logged; written under waits only.  1 when some node of the queue may
+                            be WAITING.  A stale 1 costs one look at the queue; 0 is only written when no node is. */
+    uint32_t contended;  /* under waits, unlogged statistics: how many ever stood here */
+};
+
+/* A run of records in a PART block, at 8-byte steps:
+ *     INLINE  size << 8 | 1, then the payload, padded to 8
+ *     BLOCK   size << 8 | 2, then the offset of an aipc_item
+ *     END     3: the next record is the first of the next chunk
+ * Nobody changes a record once it is published (in.count).  Bytes beyond in.at are the producers' alone; what a
+ * dead one wrote there is overwritten. */
+enum { AIPC_RECORD_INLINE = 1, AIPC_RECORD_BLOCK = 2, AIPC_RECORD_END = 3 };
+struct aipc_chunk {
+    uint64_t next;      /* payload offset; written under in.domain before the END that leads to it is published */
+    uint64_t records[];
+};
+
+/* A message with memory of its own: too large for a record, or leased.  PART block.  All under out.domain once it
+ * was published; before, its producer's alone. */
+struct aipc_item {
+    uint64_t next;       /* younger lease of the same holder, or next in `returned` */
+    uint64_t prev;       /* older lease of the same holder */
+    uint64_t owner;      /* identity of the latest holder; counts only in a holder's list */
+    uint64_t queue;      /* payload offset of the aipc_queue it was made for */
+    uint64_t serial;     /* of the latest lease, never repeats in its queue; 0: never leased */
+    uint64_t size;       /* bytes of payload; immutable */
+    uint32_t deliveries; /* how often it was leased */
+    uint32_t reserved0;
+    uint64_t reserved1;
+    /* payload */
+};
+
+/* The producers' end. */
+struct aipc_queue_in {
+    uint64_t count;      /* lock-free readers, published under `domain`: messages ever put.  The commit of a put. */
+    uint64_t bytes;      /* the same, by redo: payload bytes ever put.  Lags behind `count` while a put is on its way. */
+    uint64_t chunk;      /* under `domain`: payload offset of the chunk that `at` is in; 0 before the first put */
+    uint64_t at;         /* under `domain`: where in it the next record goes */
+    uint64_t first;      /* under `domain`, written once: the first chunk ever; read under out.domain once count > 0,
+                            and is never taken back from then on */
+    uint64_t reserved[3];
+    struct aipc_domain domain;
+};
+
+/* The consumers' end.  All under `domain`; lock-free readers where it says so. */
+struct aipc_queue_out {
+    uint64_t taken;      /* lock-free readers, published: messages taken or leased, less those returned */
+    uint64_t done;       /* lock-free readers, published or by redo: messages reported done, or dropped */
+    uint64_t bytes;      /* lock-free readers, by redo: payload bytes taken, less those returned */
+    uint64_t chunk;      /* payload offset of the chunk that `at` is in; 0: nothing was taken yet, see in.first */
+    uint64_t at;         /* where in it the next record is */
+    uint64_t ring_taken; /* records ever taken out of the chunks */
+    uint64_t returned;   /* items that came back, next to be taken first, chained through `next` */
+    uint64_t leases;     /* lock-free readers, by redo: in all holders' lists together */
+    uint64_t serial;     /* of the latest lease */
+    uint64_t returns;    /* unlogged statistics: how many leases came back */
+    uint32_t reclaimed;  /* unlogged: header.recoveries as of the last look at all holders; stale: they are looked at again */
+    uint32_t reserved0;
+    uint64_t reserved1[5];
+    struct aipc_domain domain;
+};
+
+/* What one participant has of a queue.  All under out.domain.  A dead one's is reclaimed by whoever takes next. */
+struct aipc_queue_holder {
+    uint64_t plain;       /* generation 32 | outstanding 32: of the slot's owner this is about; how many it took
+                             plainly and has not reported done */
+    uint64_t leases;
+    uint64_t oldest, newest; /* leased items, linked both ways */
+    uint64_t bytes;       /* payload bytes of them */
+};
+
+enum { AIPC_QUEUE_SHUTDOWN = 1, AIPC_QUEUE_DISCARD = 2, AIPC_QUEUE_CLOSED = 4 };
+
+struct aipc_queue {
+    uint64_t maxsize;    /* immutable: messages, 0: no limit */
+    uint64_t max_bytes;  /* immutable: payload bytes, 0: no limit */
+    uint32_t codec;      /* immutable, the binding's own */
+    uint32_t state;      /* lock-free, seq_cst: bits are only ever set.  SHUTDOWN and DISCARD under in.domain: whoever
+                            sees SHUTDOWN sees every message that was put before it */
+    struct aipc_line getters, putters, joiners;
+    uint64_t reserved[12]; /* keeps the ends out of each other's cache lines, and of this one */
+    struct aipc_queue_in in;
+    struct aipc_queue_out out;
+    struct aipc_queue_holder holders[]; /* one for each slot of the segment */
+};
+
 #define AIPC_CHECK_SIZE(T, n) _Static_assert(sizeof(struct T) == (n) && sizeof(struct T) % 8 == 0, #T)
 AIPC_CHECK_SIZE(aipc_domain, 64 + 16 * AIPC_LOG_ENTRIES);
 AIPC_CHECK_SIZE(aipc_header, 192);
@@ -326,6 +417,12 @@ AIPC_CHECK_SIZE(aipc_lock, 64);
 AIPC_CHECK_SIZE(aipc_dict, 1088 + 64 + 128);
 AIPC_CHECK_SIZE(aipc_dict_table, 96);
 AIPC_CHECK_SIZE(aipc_dict_entry, 48);
+AIPC_CHECK_SIZE(aipc_line, 24);
+AIPC_CHECK_SIZE(aipc_item, 64);
+AIPC_CHECK_SIZE(aipc_queue_in, 64 + 1088);
+AIPC_CHECK_SIZE(aipc_queue_out, 128 + 1088);
+AIPC_CHECK_SIZE(aipc_queue_holder, 40);
+AIPC_CHECK_SIZE(aipc_queue, 192 + 1152 + 1216);
 
 /* OFD lock bytes of the object, far beyond its end. */
 #define AIPC_LIVENESS_BASE (INT64_C(1) << 62)

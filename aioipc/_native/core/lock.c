@@ -65,18 +65,9 @@ aipc_status aipc_lock_spin(aipc_seg *seg, struct aipc_lock *lock, uint64_t ns) {
 
 /* ---- the queue: everything below runs under the waits lock -------------------------------------- */
 
-/* Ends a transaction the way its status says. */
-static aipc_status finish(aipc_tx *tx, aipc_status status) {
-    if (status == AIPC_OK)
-        aipc_tx_commit(tx);
-    else
-        aipc_tx_abort(tx);
-    return status;
-}
-
 static aipc_status remove_node(aipc_seg *seg, struct aipc_lock *lock, uint32_t node) {
     aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
-    aipc_status status = finish(&tx, aipc_wait_remove(&tx, &lock->waiters, node));
+    aipc_status status = aipc_tx_finish(&tx, aipc_wait_remove(&tx, &lock->waiters, node));
     if (status == AIPC_OK && aipc_load_relaxed32(&lock->waiters.head) == AIPC_NO_NODE)
         (void)aipc_fetch_and_seq_cst64(&lock->word, ~AIPC_LOCK_WAITERS);
     return status;
@@ -84,7 +75,7 @@ static aipc_status remove_node(aipc_seg *seg, struct aipc_lock *lock, uint32_t n
 
 static aipc_status notify(aipc_seg *seg, uint32_t node, aipc_bell_target *target) {
     aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
-    return finish(&tx, aipc_wait_notify(&tx, node, target));
+    return aipc_tx_finish(&tx, aipc_wait_notify(&tx, node, target));
 }
 
 /* The head of the queue, once those who withdrew without reaching it are out of the way. */
@@ -157,7 +148,7 @@ static aipc_status take_for(aipc_seg *seg, struct aipc_lock *lock, uint32_t node
 static aipc_status wait_locked(aipc_seg *seg, struct aipc_lock *lock, uint32_t bell, uint64_t token, bool barge,
                                uint32_t *node) {
     aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
-    aipc_status status = finish(&tx, aipc_wait_enlist(&tx, &lock->waiters, bell, token, node));
+    aipc_status status = aipc_tx_finish(&tx, aipc_wait_enlist(&tx, &lock->waiters, bell, token, node));
     if (status != AIPC_OK) return status;
     aipc_store_relaxed32(&lock->contended, aipc_load_relaxed32(&lock->contended) + 1);
     (void)aipc_fetch_or_seq_cst64(&lock->word, AIPC_LOCK_WAITERS); /* SYNC lock-word */
@@ -194,7 +185,7 @@ aipc_status aipc_lock_look(aipc_ctx *ctx, struct aipc_lock *lock, uint32_t node)
     } else if (status == AIPC_AGAIN) {
         aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
         aipc_store_relaxed32(&mine->tries, aipc_load_relaxed32(&mine->tries) + 1);
-        aipc_status kept = finish(&tx, aipc_wait_again(&tx, node));
+        aipc_status kept = aipc_tx_finish(&tx, aipc_wait_again(&tx, node));
         if (kept != AIPC_OK) status = kept;
     }
     aipc_domain_unlock(ctx, &seg->waits->domain);
@@ -210,12 +201,6 @@ static aipc_status cancel_locked(aipc_seg *seg, struct aipc_lock *lock, uint32_t
     return pass_on(seg, lock, aipc_load_seq_cst64(&lock->word), target);
 }
 
-/* Makes whoever waits look, as after a death. */
-static void rouse_all(aipc_seg *seg) {
-    (void)aipc_fetch_add_seq_cst32(&seg->header->recoveries, 1);
-    aipc_bell_ring_all(seg);
-}
-
 /* A cancellation must not fail because the queue cannot be reached: the node is left to others, and a grant that it
  * had or gets in this instant is taken back. */
 static aipc_status withdraw(aipc_seg *seg, struct aipc_lock *lock, uint32_t number) {
@@ -225,7 +210,7 @@ static aipc_status withdraw(aipc_seg *seg, struct aipc_lock *lock, uint32_t numb
     uint64_t word = aipc_load_seq_cst64(&lock->word);
     bool granted = aipc_lock_owner(word) == seg->self && aipc_lock_granted(word) == number;
     if (granted) (void)aipc_cas_seq_cst64(&lock->word, word, word & (AIPC_LOCK_WAITERS | AIPC_LOCK_CLOSED));
-    rouse_all(seg);
+    aipc_wait_rouse(seg);
     return AIPC_OK;
 }
 
@@ -254,7 +239,7 @@ static aipc_status release_unqueued(aipc_seg *seg, struct aipc_lock *lock) {
         word = aipc_load_seq_cst64(&lock->word);
         if (!held_by_us(seg, word)) return AIPC_NOT_OWNER;
     } while (!aipc_cas_seq_cst64(&lock->word, word, word & (AIPC_LOCK_WAITERS | AIPC_LOCK_CLOSED)));
-    rouse_all(seg);
+    aipc_wait_rouse(seg);
     return AIPC_OK;
 }
 

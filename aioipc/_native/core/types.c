@@ -5,6 +5,10 @@ uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t s
         struct aipc_dict *d = size < sizeof *d ? NULL : aipc_at(tx->seg, payload, sizeof *d);
         return d == NULL ? 0 : aipc_dict_shed(tx, d);
     }
+    if (type == AIPC_TYPE_QUEUE) {
+        struct aipc_queue *queue = aipc_queue_at(tx->seg, payload, size);
+        return queue == NULL ? 0 : aipc_queue_shed(tx, queue);
+    }
     return 0; /* locks have no parts */
 }
 
@@ -23,6 +27,10 @@ aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_repo
     if (ref->type == AIPC_TYPE_DICT) {
         struct aipc_dict *d = payload_of(ctx->seg, ref, sizeof *d, report);
         return d == NULL ? AIPC_OK : aipc_dict_check(ctx, d, report);
+    }
+    if (ref->type == AIPC_TYPE_QUEUE) {
+        struct aipc_queue *queue = payload_of(ctx->seg, ref, aipc_queue_object_size(ctx->seg->participants), report);
+        return queue == NULL ? AIPC_OK : aipc_queue_check(ctx, queue, report);
     }
     return AIPC_OK;
 }

@@ -5,6 +5,7 @@
 #include "catalog.h"
 #include "dict.h"
 #include "lock.h"
+#include "queue.h"
 
 /* Type numbers of built-in objects (aipc_object.type). */
 enum { AIPC_TYPE_LOCK = 1, AIPC_TYPE_QUEUE = 2, AIPC_TYPE_DICT = 3 };

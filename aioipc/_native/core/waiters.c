@@ -204,6 +204,11 @@ aipc_status aipc_wait_collect(aipc_ctx *ctx, uint32_t bell_index, uint64_t *toke
     return status;
 }
 
+void aipc_wait_rouse(aipc_seg *seg) {
+    (void)aipc_fetch_add_seq_cst32(&seg->header->recoveries, 1);
+    aipc_bell_ring_all(seg);
+}
+
 /* One pass over the slab, one transaction per node. */
 static aipc_status release_nodes(aipc_seg *seg, uint32_t slot) {
     uint32_t used = aipc_load_relaxed32(&seg->waits->nodes_used);

@@ -43,6 +43,8 @@ struct aipc_node *aipc_wait_node(aipc_seg *seg, uint32_t node, const struct aipc
  * AIPC_AGAIN: there may be more. */
 aipc_status aipc_wait_collect(aipc_ctx *ctx, uint32_t bell, uint64_t *tokens, uint32_t capacity,
                               uint32_t *count);
+/* Makes whoever waits look, as after a death.  Needs no lock. */
+void aipc_wait_rouse(aipc_seg *seg);
 /* Removes all nodes of a participant: at detach and in recovery. */
 aipc_status aipc_waits_release(aipc_ctx *ctx, uint32_t slot);
 aipc_status aipc_waits_check(aipc_ctx *ctx, aipc_report *report);

@@ -1,0 +1,162 @@
+#include "line.h"
+
+enum {
+    BELLS = 16, /* rung after one hold of the lock */
+    NODES = 64  /* notified or removed in one hold */
+};
+
+typedef struct waking {
+    struct aipc_line *line;
+    uint32_t left;      /* to be notified */
+    uint32_t budget;    /* of this hold */
+    aipc_bell_target targets[BELLS];
+    uint32_t rung;
+} waking;
+
+static aipc_status remove_node(aipc_seg *seg, struct aipc_line *line, uint32_t node) {
+    aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
+    return aipc_tx_finish(&tx, aipc_wait_remove(&tx, &line->queue, node));
+}
+
+aipc_status aipc_line_stand(aipc_ctx *ctx, struct aipc_line *line, uint32_t bell, uint64_t token, uint32_t *node) {
+    aipc_seg *seg = ctx->seg;
+    aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
+    if (status != AIPC_OK) return status;
+    aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
+    status = aipc_tx_finish(&tx, aipc_wait_enlist(&tx, &line->queue, bell, token, node));
+    if (status == AIPC_OK) {
+        aipc_store_relaxed32(&line->contended, aipc_load_relaxed32(&line->contended) + 1);
+        (void)aipc_exchange_seq_cst32(&line->asleep, 1); /* SYNC line-asleep */
+    }
+    aipc_domain_unlock(ctx, &seg->waits->domain);
+    return status;
+}
+
+aipc_status aipc_line_again(aipc_ctx *ctx, struct aipc_line *line, uint32_t number) {
+    aipc_seg *seg = ctx->seg;
+    aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
+    if (status != AIPC_OK) return status;
+    struct aipc_node *node = aipc_wait_node(seg, number, &line->queue);
+    if (node == NULL) {
+        status = aipc_corrupt(seg, "W1 wait node", &line->queue, number, 0);
+    } else {
+        aipc_store_relaxed32(&node->tries, aipc_load_relaxed32(&node->tries) + 1);
+        aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
+        status = aipc_tx_finish(&tx, aipc_wait_again(&tx, number));
+        (void)aipc_exchange_seq_cst32(&line->asleep, 1); /* SYNC line-asleep */
+    }
+    aipc_domain_unlock(ctx, &seg->waits->domain);
+    return status;
+}
+
+/* The lock cannot be had: the node is left to who finds it in the queue. */
+static aipc_status withdraw(aipc_seg *seg, struct aipc_line *line, uint32_t number) {
+    struct aipc_node *node = aipc_wait_node(seg, number, &line->queue);
+    if (node == NULL) return AIPC_OK;
+    (void)aipc_exchange_seq_cst32(&node->withdrawn, 1); /* SYNC withdrawn */
+    aipc_wait_rouse(seg); /* a wake-up that this node had is everybody's now */
+    return AIPC_OK;
+}
+
+aipc_status aipc_line_leave(aipc_ctx *ctx, struct aipc_line *line, uint32_t node) {
+    aipc_seg *seg = ctx->seg;
+    aipc_shield(seg, true);
+    aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
+    aipc_shield(seg, false);
+    if (status != AIPC_OK) return status == AIPC_STALLED ? withdraw(seg, line, node) : status;
+    status = remove_node(seg, line, node);
+    if (status == AIPC_OK && aipc_load_relaxed32(&line->queue.head) == AIPC_NO_NODE)
+        (void)aipc_exchange_seq_cst32(&line->asleep, 0);
+    aipc_domain_unlock(ctx, &seg->waits->domain);
+    return status;
+}
+
+/* True when the bell is among those to ring, or there was room for one more. */
+static bool note_target(waking *w, const struct aipc_node *node) {
+    aipc_bell_target target = {aipc_load_relaxed32(&node->slot), aipc_load_relaxed32(&node->generation),
+                               aipc_load_relaxed32(&node->bell), true};
+    for (uint32_t i = 0; i < w->rung; i++) {
+        const aipc_bell_target *other = &w->targets[i];
+        if (other->slot == target.slot && other->generation == target.generation && other->bell == target.bell)
+            return true;
+    }
+    if (w->rung == BELLS) return false;
+    w->targets[w->rung++] = target;
+    return true;
+}
+
+/* Notifies one node, or removes it when its owner gave up.  AIPC_AGAIN: not in this hold. */
+static aipc_status wake_node(aipc_seg *seg, waking *w, uint32_t number, const struct aipc_node *node) {
+    bool withdrawn = aipc_load_seq_cst32(&node->withdrawn) != 0; /* SYNC withdrawn */
+    if (!withdrawn && aipc_load_relaxed32(&node->state) != AIPC_NODE_WAITING) return AIPC_OK;
+    if (w->budget == 0) return AIPC_AGAIN;
+    w->budget--;
+    if (withdrawn) return remove_node(seg, w->line, number);
+    if (!note_target(w, node)) return AIPC_AGAIN;
+    aipc_bell_target target; /* noted */
+    aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
+    aipc_status status = aipc_tx_finish(&tx, aipc_wait_notify(&tx, number, &target));
+    if (status == AIPC_OK) w->left--;
+    return status;
+}
+
+/* Under the waits lock.  AIPC_AGAIN: there is more to do after ringing. */
+static aipc_status wake_some(aipc_seg *seg, waking *w) {
+    uint32_t number = aipc_load_relaxed32(&w->line->queue.head);
+    for (uint32_t steps = 0; number != AIPC_NO_NODE; steps++) {
+        if (w->left == 0) return AIPC_OK; /* those behind may sleep on */
+        const struct aipc_node *node = aipc_wait_node(seg, number, &w->line->queue);
+        if (node == NULL || steps > seg->node_count)
+            return aipc_corrupt(seg, "W2 links of a wait queue", &w->line->queue, number, 0);
+        uint32_t next = aipc_load_relaxed32(&node->next);
+        aipc_status status = wake_node(seg, w, number, node);
+        if (status != AIPC_OK) return status;
+        number = next;
+    }
+    (void)aipc_exchange_seq_cst32(&w->line->asleep, 0); /* the whole queue was looked at */
+    return AIPC_OK;
+}
+
+static aipc_status wake_once(aipc_ctx *ctx, waking *w) {
+    aipc_seg *seg = ctx->seg;
+    w->budget = NODES;
+    w->rung = 0;
+    aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
+    if (status != AIPC_OK) return status;
+    status = wake_some(seg, w);
+    aipc_domain_unlock(ctx, &seg->waits->domain);
+    for (uint32_t i = 0; i < w->rung; i++) aipc_bell_ring(seg, &w->targets[i]);
+    return status;
+}
+
+aipc_status aipc_line_wake(aipc_ctx *ctx, struct aipc_line *line, uint32_t count) {
+    aipc_seg *seg = ctx->seg;
+    waking w = {.line = line, .left = count};
+    aipc_status status = AIPC_AGAIN;
+    aipc_shield(seg, true);
+    /* Those notified first may be back in line before the last ones were reached: so many turns, then all look. */
+    for (uint32_t turns = seg->node_count / BELLS + 2; status == AIPC_AGAIN && turns > 0; turns--)
+        status = wake_once(ctx, &w);
+    aipc_shield(seg, false);
+    if (status != AIPC_OK) aipc_wait_rouse(seg);
+    return status == AIPC_CORRUPT ? status : AIPC_OK;
+}
+
+aipc_status aipc_line_check(aipc_ctx *ctx, const struct aipc_line *line, aipc_report *report) {
+    aipc_seg *seg = ctx->seg;
+    aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
+    if (status != AIPC_OK) return status;
+    uint32_t length = aipc_load_relaxed32(&line->queue.length), found = 0;
+    uint32_t number = aipc_load_relaxed32(&line->queue.head), asleep = aipc_load_seq_cst32(&line->asleep);
+    const struct aipc_node *node = NULL;
+    for (; number != AIPC_NO_NODE && found <= length; found++) {
+        node = aipc_wait_node(seg, number, &line->queue);
+        if (node == NULL) break;
+        number = aipc_load_relaxed32(&node->next);
+    }
+    if (found != length || number != AIPC_NO_NODE)
+        aipc_report_add(report, "W2 length of a line", aipc_offset(seg, line), found, length);
+    if (asleep > 1) aipc_report_add(report, "N1 asleep", aipc_offset(seg, line), asleep, 1);
+    aipc_domain_unlock(ctx, &seg->waits->domain);
+    return status;
+}

@@ -1,0 +1,135 @@
+/* What participants hold, plain takes above all, and what becomes of it when they die. */
+#include "queue_ring.h"
+
+static uint32_t outstanding_of(uint64_t plain) { return (uint32_t)plain; }
+
+/* ---- reclaiming --------------------------------------------------------------------------------------- */
+
+/* All leases of a holder go in front of what was returned, oldest first: one splice. */
+static aipc_status reclaim_leases(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder *holder) {
+    struct aipc_queue_out *out = &queue->out;
+    uint64_t leases = aipc_load_relaxed64(&holder->leases), oldest = aipc_load_relaxed64(&holder->oldest);
+    struct aipc_item *newest = aipc_item_at(seg, queue, aipc_load_relaxed64(&holder->newest));
+    if (leases == 0) return AIPC_OK;
+    if (newest == NULL || aipc_item_at(seg, queue, oldest) == NULL || leases > aipc_load_relaxed64(&out->leases) ||
+        leases > aipc_load_relaxed64(&out->taken))
+        return aipc_corrupt(seg, "Q4 leases of a holder", holder, leases, aipc_load_relaxed64(&out->leases));
+    aipc_tx tx = aipc_queue_out_begin(seg, queue);
+    aipc_tx_set(&tx, &newest->next, aipc_load_relaxed64(&out->returned));
+    aipc_tx_set(&tx, &out->returned, oldest);
+    aipc_tx_set(&tx, &holder->leases, 0);
+    aipc_tx_set(&tx, &holder->oldest, 0);
+    aipc_tx_set(&tx, &holder->newest, 0);
+    aipc_tx_after(&tx, &out->bytes, aipc_load_relaxed64(&out->bytes) - aipc_load_relaxed64(&holder->bytes));
+    aipc_tx_after(&tx, &holder->bytes, 0);
+    aipc_tx_after(&tx, &out->leases, aipc_load_relaxed64(&out->leases) - leases);
+    (void)aipc_tx_publish(&tx, &out->taken, aipc_load_relaxed64(&out->taken) - leases);
+    aipc_store_relaxed64(&out->returns, aipc_load_relaxed64(&out->returns) + leases);
+    return AIPC_OK;
+}
+
+/* What was taken and is neither leased nor done. */
+static uint64_t owed(const struct aipc_queue_out *out) {
+    uint64_t settled = aipc_load_relaxed64(&out->done) + aipc_load_relaxed64(&out->leases);
+    uint64_t taken = aipc_load_relaxed64(&out->taken);
+    return taken > settled ? taken - settled : 0;
+}
+
+static void reclaim_plain(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder *holder) {
+    struct aipc_queue_out *out = &queue->out;
+    uint64_t plain = aipc_load_relaxed64(&holder->plain), left = owed(out), count = outstanding_of(plain);
+    if (count > left) count = left; /* others may have reported them */
+    aipc_tx tx = aipc_queue_out_begin(seg, queue);
+    aipc_tx_set(&tx, &holder->plain, plain & ~UINT64_C(0xffffffff));
+    if (count != 0)
+        (void)aipc_tx_publish(&tx, &out->done, aipc_load_relaxed64(&out->done) + count);
+    else
+        aipc_tx_commit(&tx);
+}
+
+static aipc_status reclaim(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder *holder) {
+    aipc_status status = reclaim_leases(seg, queue, holder);
+    if (status == AIPC_OK && outstanding_of(aipc_load_relaxed64(&holder->plain)) != 0)
+        reclaim_plain(seg, queue, holder);
+    return status;
+}
+
+static bool empty(const struct aipc_queue_holder *holder) {
+    return aipc_load_relaxed64(&holder->leases) == 0 && outstanding_of(aipc_load_relaxed64(&holder->plain)) == 0;
+}
+
+aipc_status aipc_queue_own_holder(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder **out) {
+    struct aipc_queue_holder *holder = *out = &queue->holders[seg->slot];
+    if (aipc_holder_generation(aipc_load_relaxed64(&holder->plain)) == seg->generation) return AIPC_OK;
+    aipc_status status = reclaim(seg, queue, holder);
+    if (status != AIPC_OK) return status;
+    aipc_tx tx = aipc_queue_out_begin(seg, queue);
+    aipc_tx_set(&tx, &holder->plain, (uint64_t)seg->generation << 32);
+    aipc_tx_commit(&tx);
+    return AIPC_OK;
+}
+
+/* Bounded by the number of participants; most holders are empty. */
+static aipc_status reclaim_all(aipc_seg *seg, struct aipc_queue *queue) {
+    /* Before the look: who ends during it moves the word again. */
+    uint32_t recoveries = aipc_load_seq_cst32(&seg->header->recoveries);
+    for (uint32_t slot = 0; slot < aipc_slots_used(seg); slot++) {
+        struct aipc_queue_holder *holder = &queue->holders[slot];
+        if (empty(holder) ||
+            aipc_participant_current(seg, slot, aipc_holder_generation(aipc_load_relaxed64(&holder->plain))))
+            continue;
+        aipc_status status = reclaim(seg, queue, holder);
+        if (status != AIPC_OK) return status;
+    }
+    aipc_store_relaxed32(&queue->out.reclaimed, recoveries);
+    return AIPC_OK;
+}
+
+aipc_status aipc_queue_tend(aipc_ctx *ctx, struct aipc_queue *queue) {
+    aipc_seg *seg = ctx->seg;
+    aipc_status status = aipc_domain_lock(ctx, &queue->out.domain);
+    if (status != AIPC_OK) return status;
+    uint64_t taken = aipc_load_relaxed64(&queue->out.taken), done = aipc_load_relaxed64(&queue->out.done);
+    status = reclaim_all(seg, queue);
+    uint64_t returned = taken - aipc_load_relaxed64(&queue->out.taken);
+    bool finished = done != aipc_load_relaxed64(&queue->out.done);
+    aipc_domain_unlock(ctx, &queue->out.domain);
+    if (returned != 0) aipc_queue_wake_getters(ctx, queue, returned < AIPC_EVERYBODY ? (uint32_t)returned : AIPC_EVERYBODY);
+    if (finished) aipc_queue_wake_joiners(ctx, queue);
+    if (status != AIPC_OK || (aipc_load_seq_cst32(&queue->state) & AIPC_QUEUE_DISCARD) == 0) return status;
+    uint64_t dropped;
+    return aipc_queue_drop(ctx, queue, UINT64_MAX, &dropped);
+}
+
+/* ---- plain takes ------------------------------------------------------------------------------------------ */
+
+static aipc_status done_locked(aipc_seg *seg, struct aipc_queue *queue, uint64_t count) {
+    struct aipc_queue_out *out = &queue->out;
+    struct aipc_queue_holder *holder;
+    aipc_status status = aipc_queue_own_holder(seg, queue, &holder);
+    if (status != AIPC_OK) return status;
+    if (count == 0 || count > owed(out)) return AIPC_INVALID;
+    uint64_t plain = aipc_load_relaxed64(&holder->plain), mine = outstanding_of(plain);
+    aipc_tx tx = aipc_queue_out_begin(seg, queue);
+    aipc_tx_set(&tx, &holder->plain, plain - (mine < count ? mine : count)); /* it may report what others took */
+    (void)aipc_tx_publish(&tx, &out->done, aipc_load_relaxed64(&out->done) + count);
+    return AIPC_OK;
+}
+
+aipc_status aipc_queue_task_done(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t count) {
+    aipc_status status = aipc_domain_lock(ctx, &queue->out.domain);
+    if (status != AIPC_OK) return status;
+    status = done_locked(ctx->seg, queue, count);
+    aipc_domain_unlock(ctx, &queue->out.domain);
+    if (status == AIPC_OK) aipc_queue_wake_joiners(ctx, queue);
+    return status;
+}
+
+aipc_status aipc_queue_joined(aipc_ctx *ctx, struct aipc_queue *queue) {
+    uint32_t state = aipc_load_seq_cst32(&queue->state);
+    aipc_status status = AIPC_OK;
+    if ((state & AIPC_QUEUE_CLOSED) != 0) return AIPC_CLOSED;
+    if (aipc_queue_needs_tending(ctx->seg, queue, state)) status = aipc_queue_tend(ctx, queue);
+    if (status != AIPC_OK) return status;
+    return aipc_queue_unfinished(queue) == 0 ? AIPC_OK : AIPC_AGAIN;
+}
