@@ -1,7 +1,7 @@
 """Shared memory, locks and containers for processes on one Linux machine, awaitable and crash-safe."""
 
 from ._names import SegmentInfo
-from ._native._core import Block, BlockingLock
+from ._native._core import Block, BlockingLock, BlockingQueue
 from ._native._msgpack import View
 from .errors import (
     AlreadyExistsError,
@@ -29,8 +29,10 @@ from .errors import (
 )
 from .lock import Lock, LockStatistics
 from .objects import SharedObject, anonymous_instance, unique_instance
+from .queue import Codec, Lease, Queue, QueueStatistics
 from .report import Finding, Report
 from .segment import ManagedSegment, Participant
+from .shared_dict import MISSING, DictStatistics, SharedDict
 from .shared_memory import ManagedSharedMemory
 
 __all__ = [
@@ -52,6 +54,16 @@ __all__ = [
     "Lock",
     "BlockingLock",
     "LockStatistics",
+    # queues
+    "Queue",
+    "Lease",
+    "BlockingQueue",
+    "QueueStatistics",
+    "Codec",
+    # containers
+    "SharedDict",
+    "DictStatistics",
+    "MISSING",
     # errors
     "IPCError",
     "SegmentFullError",

@@ -83,17 +83,23 @@ class SharedObject(_core.Handle):
         plain = name.name if isinstance(name, New) else name
         kind, key = encode_name(type(self), plain)
         attachment = segment._opening_checked().attachment
+        size = self._payload_size(segment)
         if kind == _core.ANONYMOUS or must_be_new:
-            pin = attachment.construct(kind, key, self._type, self._size, 1, initial)
+            pin = attachment.construct(kind, key, self._type, size, 1, initial)
             if pin is None:
                 raise AlreadyExistsError(
                     f"{plain!r} exists already in {segment!r}; use find() or find_or_construct()"
                 )
             created = True
         else:
-            pin, created = attachment.find_or_construct(kind, key, self._type, self._size, 1, initial)
+            pin, created = attachment.find_or_construct(kind, key, self._type, size, 1, initial)
         self._bind(segment, segment._opening, self._fitting(pin, plain))
         return created
+
+    @classmethod
+    def _payload_size(cls, segment: "ManagedSegment") -> int:
+        """Bytes of such an object in that segment."""
+        return cls._size
 
     @classmethod
     def _fitting(cls, pin: _core.Pin, name: ObjectName) -> _core.Pin:

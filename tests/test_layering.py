@@ -51,7 +51,7 @@ PYTHON_LEVELS = (
     {"_names", "_waiting", "report"},
     {"objects"},
     {"segment"},
-    {"lock", "shared_memory"},
+    {"lock", "queue", "shared_dict", "shared_memory"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
     {"testing"},
     {"demo"},

@@ -12,9 +12,9 @@ ALLOWED = r"""
 .*\.__setstate_cython__
 .*\.__test__
 .*\.__pyx_capi__
-.*\.(Block|BlockingLock|View)\.__init__
+.*\.(Block|BlockingLock|BlockingQueue|Operation|View)\.__init__
 # made by the binding alone
-.*\._core\.(Done|LockPin|Sleeper)
+.*\._core\.(CopiedValue|DictPin|Done|LockPin|Message|PinnedValue|QueuePin|Sleeper)
 # for the type checker alone
 .*\._core\.Peeked
 # the stub names the parameter of __cinit__
@@ -23,7 +23,7 @@ ALLOWED = r"""
 # what the module itself imports
 .*\._msgpack\.(ItemsView|KeysView|ValuesView|datetime|timedelta|timezone|msgpack|ClosedError|CorruptSegmentError)
 # `disjoint_base` needs a newer typing_extensions than users may have
-.*\._core\.(Attachment|Block|BlockingLock|Handle|LockHandle|LockWait|Opening|Pin)
+.*\._core\.(Attachment|Block|BlockingLock|DictHandle|Handle|LockHandle|Opening|Operation|Pin|QueueHandle|QueueOperation)
 .*\._msgpack\.Owner
 """
 

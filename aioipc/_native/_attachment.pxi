@@ -271,7 +271,7 @@ cdef class Attachment:
             self.unpin(ref.holding)
             return pin
         if pin is None:
-            pin = LockPin.__new__(LockPin) if ref.type == AIPC_TYPE_LOCK else Pin.__new__(Pin)
+            pin = _pin_of(ref.type)
             self.pins[ref.serial] = pin
         pin.attachment, pin.seg, pin.ref, pin.identity = self, self.seg, ref[0], self.seg.self
         pin.bound()
@@ -388,6 +388,16 @@ cdef class Attachment:
         cdef aipc_status status = aipc_segment_detach(self.seg)
         shield -= 1
         return check(self.seg, status, "closing the segment")
+
+
+cdef Pin _pin_of(uint64_t type):
+    if type == AIPC_TYPE_LOCK:
+        return LockPin.__new__(LockPin)
+    if type == AIPC_TYPE_QUEUE:
+        return QueuePin.__new__(QueuePin)
+    if type == AIPC_TYPE_DICT:
+        return DictPin.__new__(DictPin)
+    return Pin.__new__(Pin)
 
 
 cdef aipc_object_spec _spec(int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial):

@@ -12,12 +12,16 @@ Rules
 """
 
 cimport cython
-from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyBUF_SIMPLE, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memset, strerror
+from libc.string cimport memcpy, memset, strerror
 
+from aioipc._native._msgpack cimport Key, Owner, Packed, View, pack, pack_key, unpack, unpack_key, view_of
 from aioipc._native.c_core cimport *
 
 import sys
@@ -29,10 +33,15 @@ from aioipc.errors import (
     CorruptSegmentError,
     IncompatibleSegmentError,
     IPCError,
+    MessageTooLargeError,
     NotFoundError,
     NotOwnerError,
+    OptionMismatchError,
     PeerStalledError,
     PermissionDeniedError,
+    QueueEmpty,
+    QueueFull,
+    QueueShutDown,
     SegmentFullError,
     TooManyParticipantsError,
     TooManyWaitersError,
@@ -43,6 +52,8 @@ NAMED = AIPC_NAMED
 UNIQUE = AIPC_UNIQUE
 ANONYMOUS = AIPC_ANONYMOUS
 TYPE_LOCK = AIPC_TYPE_LOCK
+TYPE_QUEUE = AIPC_TYPE_QUEUE
+TYPE_DICT = AIPC_TYPE_DICT
 NAME_MAX = AIPC_NAME_MAX
 LAST_DETACH = AIPC_FLAG_LAST_DETACH
 MAX_PARTICIPANTS = AIPC_MAX_PARTICIPANTS
@@ -70,6 +81,7 @@ cdef dict _ERRORS = {
     AIPC_INVALID: (ValueError, "{what}: not a block of this segment that a user may free, or out of range"),
     AIPC_NOT_OWNER: (NotOwnerError, "{what}: this process does not hold it"),
     AIPC_CLOSED: (ClosedError, "{what}: the object was destroyed, or the segment closed"),
+    AIPC_SHUT_DOWN: (QueueShutDown, "{what}: the queue was shut down"),
     AIPC_FORKED: (ClosedError, "{what}: the segment belongs to the parent process"),
     AIPC_STALLED: (
         PeerStalledError,
@@ -201,4 +213,9 @@ include "_attachment.pxi"
 include "_memory.pxi"
 include "_objects.pxi"
 include "_sleeping.pxi"
+include "_operation.pxi"
 include "_lock.pxi"
+include "_queue.pxi"
+include "_queue_operations.pxi"
+include "_dict_pins.pxi"
+include "_dict.pxi"

@@ -65,102 +65,6 @@ cdef class LockPin(Pin):
         self.score = max(self.score - 1, -SPIN_SCORE)
         return False
 
-    cdef LockWait wait(self, uint32_t bell, uint64_t token):
-        """Stands in the queue; None: got the lock at once."""
-        cdef LockWait wait = LockWait.__new__(LockWait)
-        cdef uint32_t node = 0
-        cdef bint barge = self.local == 0
-        cdef aipc_ctx *ctx = self.attachment.enter()
-        cdef aipc_status status = aipc_lock_wait(ctx, self.lock, bell, token, barge, &node)
-        aipc_ctx_leave(ctx)
-        if self.acquired(status):
-            return None
-        wait.pin, wait.node, wait.identity = self, node, self.identity
-        self.local += 1
-        return wait
-
-
-@cython.no_gc_clear  # its last act needs what it refers to
-cdef class LockWait:
-    """A place in a lock's queue, until look() says True or raises ClosedError, or cancel()."""
-
-    cdef LockPin pin
-    cdef uint32_t node  # 0: none (any more)
-    cdef uint64_t identity
-
-    def __dealloc__(self):
-        if self.node != 0:
-            self.withdraw()
-
-    cdef uint32_t take(self):
-        """Ends it: the node number, 0 when it is gone or another process's."""
-        cdef uint32_t node = self.node
-        self.node = 0
-        if node == 0 or self.identity != self.pin.identity or self.identity != self.pin.seg.self:
-            return 0
-        self.pin.local -= 1
-        return node
-
-    def look(self) -> bool:
-        """Whether the lock is now ours; the place is given up then."""
-        cdef aipc_ctx *ctx
-        cdef aipc_status status
-        if self.node == 0 or self.identity != self.pin.seg.self:
-            raise ClosedError("the segment was closed while waiting for a lock")
-        ctx = self.pin.attachment.enter()
-        status = aipc_lock_look(ctx, self.pin.lock, self.node)
-        aipc_ctx_leave(ctx)
-        if status == AIPC_OK or status == AIPC_CLOSED:
-            self.take()
-        return self.pin.acquired(status)
-
-    def cancel(self):
-        """Gives up; what was granted in the same instant goes to the next.  Harmless when there is no place."""
-        if self.node != 0:
-            check(self.pin.seg, self.withdraw(), "giving up waiting for a lock")
-
-    cdef aipc_status withdraw(self) noexcept:
-        global shield
-        cdef aipc_ctx *ctx = NULL
-        cdef aipc_status status
-        cdef uint32_t node = self.take()
-        if node == 0:
-            return AIPC_OK
-        shield += 1
-        status = aipc_ctx_enter(self.pin.seg, &ctx)
-        while status == AIPC_AGAIN:
-            with nogil:
-                aipc_os_yield()
-            status = aipc_ctx_enter(self.pin.seg, &ctx)
-        if status == AIPC_OK:
-            status = aipc_lock_cancel(ctx, self.pin.lock, node)
-            aipc_ctx_leave(ctx)
-        shield -= 1
-        return status
-
-
-# Set by aioipc._waiting: "is the running library one in which every await is a checkpoint?"  Asked only
-# when that library has been imported at all.
-cdef dict _modules = sys.modules
-cdef str _checkpoint_library = ""
-cdef object _checkpoint_test = None
-
-
-def checkpoints(str library not None, object test not None):
-    """Awaits that need not wait are answered here, without the event loop, unless `library` is imported and
-    test() says that its rules hold."""
-    global _checkpoint_library, _checkpoint_test
-    _checkpoint_library, _checkpoint_test = library, test
-
-
-cdef inline bint _checkpoint_wanted() except -1:
-    return _checkpoint_library in _modules and _checkpoint_test()
-
-
-def checkpoint_wanted() -> bool:
-    """Whether the running library wants a checkpoint at every await."""
-    return _checkpoint_wanted()
-
 
 cdef class Done:
     """An awaitable that never suspends and gives None."""
@@ -212,57 +116,20 @@ cdef class LockHandle(Handle):
         self.ready()
         return self.lock.try_acquire()
 
-    @cython.binding(False)
-    def try_acquire(self) -> bool:
-        """Takes the lock if it is free, or if its holder is known to be dead."""
-        return self.take()
-
     def try_recover(self) -> bool:
-        """The same, after making sure that the holder is alive: one system call when it is held."""
+        """Takes the lock if it is free, or if its holder is dead: one system call when it is held."""
         return self.take() or self.lock.try_recover()
 
-    def spin(self) -> bool:
-        """Tries for up to spin_us while that has paid lately and another process holds it."""
+    cdef AcquireOperation acquiring(self, object result):
+        cdef AcquireOperation operation = AcquireOperation.__new__(AcquireOperation)
         self.ready()
-        return self.lock.spin(self.spin_ns)
+        operation.opening, operation.attachment, operation.seg = self.opening, self.lock.attachment, self.lock.seg
+        operation.handle, operation.outcome, operation.spin_ns = self, result, self.spin_ns
+        return operation
 
-    def wait(self, uint32_t bell, uint64_t token):
-        """Stands in the queue: a LockWait; None when the lock was free after all and is ours now."""
-        self.ready()
-        return self.lock.wait(bell, token)
-
-    cdef bint block(self, object timeout) except -1:
-        """Blocks the thread until the lock is ours (True) or the timeout is over."""
-        cdef Sleeper sleeper
-        cdef LockWait wait
-        cdef bint late = False
-        cdef uint64_t limit = FOREVER, deadline = FOREVER
-        if timeout is not None:
-            limit = <uint64_t>(min(<double>timeout, 1e9) * 1e9)
-            if limit == 0:
-                return self.lock.try_recover()
-            deadline = aipc_os_now() + limit
-        if self.lock.spin(min(self.spin_ns, limit)):
-            return True
-        sleeper = Sleeper.__new__(Sleeper)
-        wait = None
-        try:
-            sleeper.open(self.lock.attachment)
-            wait = self.lock.wait(sleeper.bell, 0)
-            if wait is None:
-                return True
-            while True:
-                if self.opening.closed:  # whoever closes it sets this first, and then rings
-                    raise ClosedError("the segment was closed while waiting for a lock")
-                if late:
-                    return False
-                late = sleeper.sleep(deadline)
-                if not self.opening.closed and wait.look():
-                    return True
-        finally:
-            if wait is not None:
-                wait.cancel()
-            sleeper.close()
+    @cython.binding(False)
+    def _acquire(self):
+        return self.acquiring(True)
 
     cdef inline int give(self) except -1:
         self.ready()
@@ -293,15 +160,11 @@ cdef class LockHandle(Handle):
     def _passed_on(self):
         """Called after a release while tasks or threads of this process wait."""
 
-    async def _enter(self):
-        """`__aenter__` when it has to wait."""
-        raise NotImplementedError
-
     @cython.binding(False)
     def __aenter__(self):
         if not _checkpoint_wanted() and self.take():
             return DONE
-        return self._enter()
+        return self.acquiring(None)
 
     @cython.binding(False)
     def __aexit__(self, kind, value, traceback):
@@ -350,9 +213,9 @@ cdef class BlockingLock:
         Returns True when it holds the lock, False when the time was over.  A KeyboardInterrupt leaves
         it not held.  Raises ClosedError when the segment is closed or the lock destroyed.
         """
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout must be a number of seconds >= 0 or None, not {timeout!r}")
-        return self.handle.take() or self.handle.block(timeout)
+        if timeout is not None:
+            _seconds(timeout)
+        return self.handle.take() or self.block(timeout)
 
     @cython.binding(False)
     def release(self):
@@ -365,11 +228,73 @@ cdef class BlockingLock:
 
     @cython.binding(False)
     def __enter__(self):
-        return self.handle.take() or self.handle.block(None)
+        return self.handle.take() or self.block(None)
 
     @cython.binding(False)
     def __exit__(self, kind, value, traceback):
         self.handle.give()
 
+    cdef bint block(self, object timeout) except -1:
+        """When the lock was not free at once."""
+        cdef AcquireOperation operation = self.handle.acquiring(True)
+        cdef double limit = _seconds(timeout)
+        if limit == 0:
+            operation.started = True
+            return self.handle.lock.try_recover()
+        operation.spin_ns = <uint64_t>min(<double>operation.spin_ns, limit * 1e9)
+        return block(operation, timeout)
+
     def __repr__(self):
         return f"<blocking view of {self.handle!r}>"
+
+
+@cython.final
+cdef class AcquireOperation(Operation):
+    """`lock.acquire()`"""
+
+    cdef LockHandle handle
+    cdef object outcome
+    cdef uint64_t spin_ns
+
+    cdef object attempt(self):
+        self.handle.ready()
+        return self.outcome if self.handle.lock.try_acquire() or self.handle.lock.spin(self.spin_ns) else NOT_YET
+
+    cdef void counted(self, int change) noexcept:
+        self.handle.lock.local += change
+
+    def wait(self, uint32_t bell, uint64_t token):
+        """Stands in the queue; None: the lock was free after all and is ours."""
+        cdef uint32_t node = 0
+        cdef bint barge = self.handle.lock.local == 0
+        self.handle.ready()
+        cdef aipc_ctx *ctx = self.attachment.enter()
+        cdef aipc_status status = aipc_lock_wait(ctx, self.handle.lock.lock, bell, token, barge, &node)
+        aipc_ctx_leave(ctx)
+        if self.handle.lock.acquired(status):
+            self.result = self.outcome
+            return None
+        self.node, self.identity = node, self.seg.self
+        self.counted(1)
+        return self
+
+    def look(self) -> bool:
+        """Whether the lock is ours now; the place is given up then."""
+        if self.node == 0 or self.identity != self.seg.self:
+            raise ClosedError("the segment was closed while waiting for a lock")
+        cdef aipc_ctx *ctx = self.attachment.enter()
+        cdef aipc_status status = aipc_lock_look(ctx, self.handle.lock.lock, self.node)
+        aipc_ctx_leave(ctx)
+        if status == AIPC_OK or status == AIPC_CLOSED:
+            self.node = 0
+            self.counted(-1)
+        if not self.handle.lock.acquired(status):
+            return False
+        self.result = self.outcome
+        return True
+
+    cdef aipc_status leave(self, aipc_ctx *ctx, uint32_t node) noexcept:
+        return aipc_lock_cancel(ctx, self.handle.lock.lock, node)
+
+
+aioipc_set_am_send(AcquireOperation, _send)

@@ -45,6 +45,19 @@ async def wait(handle: Waitable) -> None:
     await _doorbell(handle.opening.attachment).wait(handle)
 
 
+async def _run(operation: _core.Operation) -> Any:
+    """What an operation that has to wait awaits."""
+    if _core.checkpoint_wanted():
+        await checkpoint()
+        if operation.ready():
+            return operation.result
+    await wait(operation)
+    return operation.result
+
+
+_core.operations(_run)
+
+
 def _doorbell(attachment: Attachment) -> Doorbell:
     """The running loop's doorbell, made when it is first needed."""
     if _core.checkpoint_wanted():

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ class TrioDoorbell(Doorbell):
     def __init__(self, attachment: Attachment, loop: trio.lowlevel.TrioToken) -> None:
         super().__init__(attachment, loop)
         self._due = math.inf
+        self._turns: deque[Place] = deque()  # woken and not yet run, in the order in which they were woken
         self._scope = trio.CancelScope()
         trio.lowlevel.spawn_system_task(self._listen, name="aioipc doorbell")
 
@@ -49,10 +51,19 @@ class TrioDoorbell(Doorbell):
                 place.parked = trio.lowlevel.current_task()
                 self._arm()
                 await trio.lowlevel.wait_task_rescheduled(lambda _: self._abort(place))
+                await self._turn(place)
                 if place.ready():
                     return
         finally:
             self._leave(token, place)
+
+    async def _turn(self, place: Place) -> None:
+        """Who was woken first looks first, though trio runs tasks in no fixed order."""
+        try:
+            while self._turns[0] is not place:
+                await trio.lowlevel.cancel_shielded_checkpoint()
+        finally:
+            self._turns.remove(place)
 
     @staticmethod
     def _abort(place: Place) -> trio.lowlevel.Abort:
@@ -62,6 +73,7 @@ class TrioDoorbell(Doorbell):
     def _wake(self, place: Place) -> None:
         task, place.parked = place.parked, None
         if task is not None:
+            self._turns.append(place)
             trio.lowlevel.reschedule(task)
 
     def _soon(self) -> None:

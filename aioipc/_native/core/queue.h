@@ -58,10 +58,14 @@ struct aipc_queue *aipc_queue_at(aipc_seg *seg, uint64_t payload, uint64_t size)
 
 /* ---- messages ---------------------------------------------------------------------------------- */
 
+/* What is put: `size` bytes, the first `head_size` of them at `head`, the others at `data`. */
 typedef struct aipc_bytes {
+    const void *head;
+    uint64_t head_size;
     const void *data;
     uint64_t size;
 } aipc_bytes;
+void aipc_bytes_copy(void *to, const aipc_bytes *bytes);
 
 typedef struct aipc_message {
     const uint8_t *data; /* in the caller's room; or in the segment, see item */

@@ -8,6 +8,12 @@ enum {
     TURNS = 8      /* a message needs two */
 };
 
+void aipc_bytes_copy(void *to, const aipc_bytes *bytes) {
+    if (bytes->head_size != 0) memcpy(to, bytes->head, bytes->head_size);
+    if (bytes->size != bytes->head_size)
+        memcpy((uint8_t *)to + bytes->head_size, bytes->data, bytes->size - bytes->head_size);
+}
+
 typedef struct putting {
     aipc_ctx *ctx;
     struct aipc_queue *queue;
@@ -45,7 +51,7 @@ static aipc_status make_spare(putting *p) {
 static aipc_status make_item(putting *p) {
     aipc_status status = aipc_item_make(p->ctx, p->queue, p->messages[0].size, &p->item_word, &p->item);
     if (status != AIPC_OK) return status;
-    memcpy(aipc_item_data((void *)(p->ctx->seg->base + p->item)), p->messages[0].data, p->messages[0].size);
+    aipc_bytes_copy(aipc_item_data((void *)(p->ctx->seg->base + p->item)), &p->messages[0]);
     return AIPC_OK;
 }
 
@@ -66,7 +72,7 @@ static void write_record(const putting *p, aipc_spot *spot, const aipc_bytes *me
     if (large)
         aipc_store_relaxed64(word_at(spot, spot->at + 8), p->item);
     else if (message->size != 0)
-        memcpy(spot->base + spot->at + 8, message->data, message->size);
+        aipc_bytes_copy(spot->base + spot->at + 8, message);
     spot->at += aipc_record_length(message->size);
 }
 

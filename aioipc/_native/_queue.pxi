@@ -1,0 +1,390 @@
+# Queue: handles, and its operations.  Part of _core.pyx.
+
+cdef enum:
+    CODEC_MSGPACK = 0
+    CODEC_RAW = 1
+    CODEC_OBJECT = 2
+
+CODECS = {"msgpack": CODEC_MSGPACK, "raw": CODEC_RAW}
+CODEC_OF_OBJECT = CODEC_OBJECT
+
+
+def queue_size(Attachment attachment not None) -> int:
+    """Bytes of a queue object in this segment."""
+    attachment.require()
+    return aipc_queue_object_size(attachment.seg.participants)
+
+
+def queue_image(Attachment attachment not None, uint64_t maxsize, uint64_t max_bytes, uint32_t codec) -> bytes:
+    """What a new queue object starts with."""
+    cdef aipc_queue_options options
+    options.maxsize, options.max_bytes, options.codec = maxsize, max_bytes, codec
+    image = bytearray(queue_size(attachment))
+    aipc_queue_init(<char *>image, &options)
+    return bytes(image)
+
+
+@cython.no_gc_clear  # its last act needs what it refers to
+cdef class QueuePin(Pin):
+    """One queue, as this process knows it."""
+
+    cdef aipc_queue *queue
+    cdef uint32_t local[3]  # waiters of this process, by role
+
+    cdef int bound(self) except -1:
+        self.queue = aipc_queue_at(self.seg, self.ref.payload, self.ref.size)
+        if self.queue == NULL:
+            raise CorruptSegmentError(f"the queue at offset {self.ref.object:#x} has {self.ref.size} bytes")
+        memset(self.local, 0, sizeof(self.local))
+        return 0
+
+    cdef int close(self) except -1:
+        cdef aipc_ctx *ctx = self.attachment.enter()
+        cdef aipc_status status = aipc_queue_close(ctx, self.queue)
+        aipc_ctx_leave(ctx)
+        return check(self.seg, status, "destroying a queue")
+
+
+cdef class Message:
+    """An item's bytes, ready to be put."""
+
+    cdef aipc_bytes bytes
+    cdef Packed packed
+    cdef object keeper
+    cdef Py_buffer buffer
+    cdef bint exported
+
+    def __dealloc__(self):
+        if self.exported:
+            PyBuffer_Release(&self.buffer)
+
+    cdef int raw(self, object item) except -1:
+        if type(item) is bytes:
+            self.keeper = item
+            self.bytes.data, self.bytes.size = PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item)
+            return 0
+        try:
+            PyObject_GetBuffer(item, &self.buffer, PyBUF_SIMPLE)
+        except TypeError:
+            raise TypeError(f"this queue's codec is 'raw': its items are bytes-like, not {type(item).__name__!r}") \
+                from None
+        self.exported = True
+        self.bytes.data, self.bytes.size = self.buffer.buf, self.buffer.len
+        return 0
+
+    cdef int msgpack(self, object item) except -1:
+        self.keeper = pack(item, &self.packed)
+        self.bytes.head, self.bytes.head_size = self.packed.head, self.packed.head_size
+        self.bytes.data, self.bytes.size = self.packed.body, self.packed.head_size + self.packed.body_size
+        return 0
+
+
+cdef class QueueHandle(Handle):
+    """What Queue does without waiting, and the operations that may wait."""
+
+    cdef QueuePin queue
+    cdef uint32_t codec
+    cdef public object _encoder  # encodes and decodes, when the codec is the user's
+
+    def _bind(self, object segment, Opening opening not None, Pin pin not None):
+        Handle._bind(self, segment, opening, pin)
+        self.queue = <QueuePin?>pin
+        self.codec = self.queue.queue.codec
+
+    cdef inline int ready(self) except -1:
+        if self.opening is None or self.opening.closed:
+            raise ClosedError("the segment of this queue is closed")
+        if self.queue.identity != self.queue.seg.self:
+            self.queue.renew()
+        return 0
+
+    # --- items and bytes
+
+    cdef Message encode(self, object item):
+        cdef Message message = Message.__new__(Message)
+        if self.codec == CODEC_MSGPACK:
+            message.msgpack(item)
+        elif self.codec == CODEC_RAW:
+            message.raw(item)
+        else:
+            message.raw(self.encoder().encode(item))
+        return message
+
+    cdef object encoder(self):
+        if self._encoder is None:
+            raise OptionMismatchError(
+                f"{self!r} has a codec of its own: open it with codec=, an object with encode() and decode()")
+        return self._encoder
+
+    cdef object decode(self, const uint8_t *data, uint64_t size):
+        if self.codec == CODEC_MSGPACK:
+            return unpack(data, size)
+        return PyBytes_FromStringAndSize(<const char *>data, size)
+
+    cdef object decoded(self, object item):
+        """The rest of decoding: what a user's codec does, when nothing of the core is held."""
+        return self.encoder().decode(item) if self.codec == CODEC_OBJECT else item
+
+    # --- the core's operations: NOT_YET when they would have to wait
+
+    cdef object put(self, Message message):
+        cdef uint32_t put = 0
+        cdef aipc_ctx *ctx = self.queue.attachment.enter()
+        cdef aipc_status status = aipc_queue_put(ctx, self.queue.queue, &message.bytes, 1, &put)
+        aipc_ctx_leave(ctx)
+        if status == AIPC_OK:
+            return self.passed_on(AIPC_GETTERS, None)
+        return self.not_put(status, message.bytes.size)
+
+    cdef object not_put(self, aipc_status status, uint64_t size):
+        if status == AIPC_AGAIN:
+            return NOT_YET
+        if status == AIPC_SHUT_DOWN:
+            raise QueueShutDown(f"{self!r}: no more items can be put")
+        if status == AIPC_INVALID:
+            raise MessageTooLargeError(
+                f"{self!r}: a message of {size} bytes can never fit; make the queue with a larger max_bytes, or the "
+                "segment larger, or put the handle of a Block")
+        self.queue.attachment.check_space(status, size, "putting into a queue")
+
+    cdef inline object passed_on(self, aipc_queue_role role, object result):
+        """After a change that may have woken others of this process: they are spared the way through the kernel."""
+        if self.queue.local[<int>role] > 0:
+            self._passed_on()
+        return result
+
+    def _passed_on(self):
+        """Called after a change while tasks or threads of this process wait for it."""
+
+    cdef object take(self):
+        """The next item."""
+        cdef uint8_t room[AIPC_QUEUE_INLINE]
+        cdef aipc_message message
+        cdef uint32_t taken = 0
+        cdef aipc_ctx *ctx = self.queue.attachment.enter()
+        cdef aipc_status status = aipc_queue_take(ctx, self.queue.queue, room, sizeof(room), &message, 1, &taken)
+        if status != AIPC_OK:
+            aipc_ctx_leave(ctx)
+            return self.not_taken(status)
+        if message.item == 0:
+            aipc_ctx_leave(ctx)
+            item = self.decode(message.data, message.size)
+        else:
+            try:
+                item = self.decode(message.data, message.size)
+            finally:
+                aipc_queue_dispose(ctx, &message, 1)
+                aipc_ctx_leave(ctx)
+        return self.passed_on(AIPC_PUTTERS, self.decoded(item))
+
+    cdef object not_taken(self, aipc_status status):
+        if status == AIPC_AGAIN:
+            return NOT_YET
+        if status == AIPC_SHUT_DOWN:
+            raise QueueShutDown(f"{self!r}: no items are left")
+        check(self.queue.seg, status, "getting from a queue")
+
+    cdef object take_many(self, uint64_t most):
+        """A list of up to `most` items, at least one."""
+        cdef uint8_t room[8 * AIPC_QUEUE_INLINE]
+        cdef aipc_message messages[AIPC_QUEUE_BATCH]
+        cdef uint32_t taken = 0, i
+        cdef aipc_ctx *ctx
+        cdef aipc_status status = AIPC_OK
+        cdef list items = []
+        if most == 0:
+            return items
+        while <uint64_t>len(items) < most:
+            ctx = self.queue.attachment.enter()
+            taken = 0
+            status = aipc_queue_take(ctx, self.queue.queue, room, sizeof(room), messages,
+                                     <uint32_t>min(most - <uint64_t>len(items), <uint64_t>AIPC_QUEUE_BATCH), &taken)
+            try:
+                if status == AIPC_OK:
+                    for i in range(taken):
+                        items.append(self.decode(messages[i].data, messages[i].size))
+            finally:
+                if status == AIPC_OK:
+                    aipc_queue_dispose(ctx, messages, taken)
+                aipc_ctx_leave(ctx)
+            if status != AIPC_OK:
+                break
+        if not items:
+            return self.not_taken(status)
+        if self.codec == CODEC_OBJECT:
+            items = [self.decoded(item) for item in items]
+        return self.passed_on(AIPC_PUTTERS, items)
+
+    cdef object put_many(self, list messages, uint64_t *done):
+        """Puts messages[done:]; moves *done on."""
+        cdef aipc_bytes batch[AIPC_QUEUE_BATCH]
+        cdef uint32_t count, put
+        cdef aipc_ctx *ctx
+        cdef aipc_status status = AIPC_OK
+        cdef uint64_t total = <uint64_t>len(messages)
+        while done[0] < total and status == AIPC_OK:
+            count = 0
+            while count < AIPC_QUEUE_BATCH and done[0] + count < total:
+                batch[count] = (<Message>messages[done[0] + count]).bytes
+                count += 1
+            ctx = self.queue.attachment.enter()
+            put = 0
+            status = aipc_queue_put(ctx, self.queue.queue, batch, count, &put)
+            aipc_ctx_leave(ctx)
+            done[0] += put
+            if put > 0:
+                self.passed_on(AIPC_GETTERS, None)
+        if status == AIPC_OK:
+            return None
+        return self.not_put(status, batch[put].size)
+
+    cdef object peek(self):
+        cdef uint8_t small[AIPC_QUEUE_INLINE]
+        cdef uint8_t *room = small
+        cdef uint64_t room_size = sizeof(small)
+        cdef bytearray large = None
+        cdef aipc_message message
+        cdef aipc_ctx *ctx
+        cdef aipc_status status
+        while True:
+            ctx = self.queue.attachment.enter()
+            status = aipc_queue_peek(ctx, self.queue.queue, room, room_size, &message)
+            aipc_ctx_leave(ctx)
+            if status != AIPC_OK:
+                return self.not_taken(status)
+            if message.data != NULL:
+                return self.decoded(self.decode(message.data, message.size))
+            if message.size > self.queue.seg.limit:
+                raise CorruptSegmentError(f"{self!r}: a message of {message.size} bytes")
+            large = bytearray(message.size)
+            room, room_size = <uint8_t *><char *>large, message.size
+
+    # --- operations
+
+    cdef Operation operation(self, Operation operation):
+        self.ready()
+        operation.opening, operation.attachment, operation.seg = self.opening, self.queue.attachment, self.queue.seg
+        return operation
+
+    @cython.binding(False)
+    def put_nowait(self, item):
+        """Puts an item.  Raises QueueFull when there is no room, QueueShutDown after `shutdown`, MessageTooLargeError
+        for what could never fit, SegmentFullError when the segment has no memory left."""
+        self.ready()
+        if self.put(self.encode(item)) is NOT_YET:
+            raise QueueFull(f"{self!r}: await put() to wait for room")
+
+    @cython.binding(False)
+    def get_nowait(self):
+        """Takes the next item.  Raises QueueEmpty when there is none, QueueShutDown when there will be none."""
+        self.ready()
+        item = self.take()
+        if item is NOT_YET:
+            raise QueueEmpty(f"{self!r}: await get() to wait for an item")
+        return item
+
+    @cython.binding(False)
+    def _put(self, item):
+        cdef PutOperation operation = PutOperation.__new__(PutOperation)
+        operation.handle, operation.item = self, item
+        return self.operation(operation)
+
+    @cython.binding(False)
+    def _get(self):
+        cdef GetOperation operation = GetOperation.__new__(GetOperation)
+        operation.handle = self
+        return self.operation(operation)
+
+    def _put_many(self, items):
+        cdef PutManyOperation operation = PutManyOperation.__new__(PutManyOperation)
+        operation.started = True  # until it is one that could be awaited
+        operation.handle, operation.messages = self, [self.encode(item) for item in items]
+        self.operation(operation)
+        operation.started = False
+        return operation
+
+    def _get_many(self, max_items):
+        cdef GetManyOperation operation
+        if not isinstance(max_items, int) or max_items < 1:
+            raise ValueError(f"max_items must be an int of at least 1, not {max_items!r}")
+        operation = GetManyOperation.__new__(GetManyOperation)
+        operation.handle, operation.most = self, min(max_items, sys.maxsize)
+        return self.operation(operation)
+
+    def _peek(self):
+        cdef PeekOperation operation = PeekOperation.__new__(PeekOperation)
+        operation.handle = self
+        return self.operation(operation)
+
+    def _lease(self):
+        cdef LeaseOperation operation = LeaseOperation.__new__(LeaseOperation)
+        operation.handle = self
+        return self.operation(operation)
+
+    def _join(self):
+        cdef JoinOperation operation = JoinOperation.__new__(JoinOperation)
+        operation.handle = self
+        return self.operation(operation)
+
+    # --- the rest, which never waits
+
+    def task_done(self, uint64_t count=1):
+        """Reports `count` taken items as dealt with.  ValueError when that is more than were taken."""
+        self.ready()
+        cdef aipc_ctx *ctx = self.queue.attachment.enter()
+        cdef aipc_status status = aipc_queue_task_done(ctx, self.queue.queue, count)
+        aipc_ctx_leave(ctx)
+        if status == AIPC_INVALID:
+            raise ValueError("task_done() called too many times")
+        check(self.queue.seg, status, "task_done()")
+        self.passed_on(AIPC_JOINERS, None)
+
+    def shutdown(self, bint immediate=False):
+        """Ends the queue: nothing more can be put, and once it is empty nothing be got; both raise QueueShutDown.
+
+        `immediate`: what it still holds is dropped, and counts as done; so is what a lease would return.
+        """
+        self.ready()
+        cdef aipc_ctx *ctx = self.queue.attachment.enter()
+        cdef aipc_status status = aipc_queue_shutdown(ctx, self.queue.queue, immediate)
+        aipc_ctx_leave(ctx)
+        check(self.queue.seg, status, "shutting a queue down")
+
+    def clear(self) -> int:
+        """Drops the items that are in the queue now; they count as done.  Returns how many."""
+        cdef uint64_t dropped = 0
+        self.ready()
+        cdef aipc_ctx *ctx = self.queue.attachment.enter()
+        cdef aipc_status status = aipc_queue_clear(ctx, self.queue.queue, &dropped)
+        aipc_ctx_leave(ctx)
+        check(self.queue.seg, status, "clearing a queue")
+        return dropped
+
+    def qsize(self) -> int:
+        """Items in the queue now; those on lease are not."""
+        cdef aipc_queue_stats stats
+        self.ready()
+        aipc_queue_stats_get(self.queue.queue, &stats)
+        return stats.queued
+
+    def _statistics(self):
+        cdef aipc_queue_stats stats
+        self.ready()
+        aipc_queue_stats_get(self.queue.queue, &stats)
+        return {
+            "qsize": stats.queued, "maxsize": stats.maxsize, "bytes": stats.bytes,
+            "max_bytes": stats.max_bytes or None, "unfinished": stats.unfinished, "leased": stats.leased,
+            "put": stats.put, "taken": stats.taken, "returned": stats.returned, "getters": stats.getters,
+            "putters": stats.putters, "joiners": stats.joiners,
+            "shut_down": bool(stats.state & AIPC_QUEUE_SHUTDOWN)}
+
+    @property
+    def _codec(self) -> int:
+        return self.codec
+
+    @property
+    def blocking(self):
+        """The same queue for threads: `q.blocking.get(timeout=1.5)`, `for item in q.blocking:`."""
+        cdef BlockingQueue view = BlockingQueue.__new__(BlockingQueue)
+        view.handle = self
+        return view
