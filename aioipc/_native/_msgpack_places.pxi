@@ -49,10 +49,12 @@ cdef const uint8_t *find(View view, object key) except? NULL:
     cdef const uint8_t *pair
     cdef uint64_t i, left
     cdef int wrong
-    cdef bint same = False
+    cdef bint same = False, possible = True
     try:
         keeper = pack_key(key, &packed)
     except (TypeError, ValueError, OverflowError):
+        possible = False
+    if not possible:
         hash(key)  # raises as a dict does
         return NULL  # what cannot be packed is not here
     # From where the last search ended, round to there again.

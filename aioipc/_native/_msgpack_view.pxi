@@ -59,10 +59,11 @@ cdef class View:
     # --- life
 
     cdef Owner require(self):
-        if self.owner is None:
+        cdef Owner owner = self.owner  # asking it may run Python code, which may release the view
+        if owner is None:
             raise ClosedError("the view was released")
-        self.owner.require()
-        return self.owner
+        owner.require()
+        return owner
 
     cdef Owner expect(self, int kind, str what):
         """For what only one kind of value has."""
@@ -129,9 +130,10 @@ cdef class View:
         return plain(self)
 
     def __str__(self):
+        cdef Owner owner
         if self.owner is None or self.item.kind != STR:
             return repr(self)
-        self.owner.require()
+        owner = self.require()
         return plain(self)
 
     def __int__(self):

@@ -102,6 +102,7 @@ def agree_array(seen: View, value: list[Any]) -> None:
 
 
 @given(values)
+@settings(deadline=None)
 def test_a_view_reads_as_the_decoded_object(value: Any) -> None:
     packed = packb(value)
     decoded = unpackb(packed)
@@ -206,6 +207,7 @@ def poke_view(v: View, depth: int) -> None:
 
 
 @given(noise)
+@settings(deadline=None)
 @example(b"\x81\xc7\x00")
 @example(b"\xde\x00\x01\xdb\x00\x00\x00\x01")
 def test_random_bytes_are_read_within_their_bounds(memory: Guarded, data: bytes) -> None:
@@ -214,7 +216,7 @@ def test_random_bytes_are_read_within_their_bounds(memory: Guarded, data: bytes)
 
 
 @given(values.map(packb), st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_mutated_values_are_read_within_their_bounds(
     memory: Guarded, packed: bytes, data: st.DataObject
 ) -> None:

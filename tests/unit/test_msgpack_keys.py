@@ -9,7 +9,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioipc import CorruptSegmentError
@@ -61,6 +61,7 @@ def test_keys_are_equal_in_canonical_form_exactly_when_python_says_so() -> None:
 
 
 @given(keys, keys)
+@settings(deadline=None)
 def test_any_two_keys_are_equal_in_canonical_form_exactly_when_python_says_so(a: Any, b: Any) -> None:
     assert (canonical(a) == canonical(b)) == (a == b)
 
@@ -71,6 +72,7 @@ def test_a_key_is_given_back_as_it_was_put(key: Any) -> None:
 
 
 @given(keys)
+@settings(deadline=None)
 def test_the_original_form_is_that_of_a_value_and_the_canonical_one_a_fixed_point(key: Any) -> None:
     form, original = packb_key(key)
     assert original == packb(key)

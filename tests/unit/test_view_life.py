@@ -1,8 +1,12 @@
 """Views end as they should: released, outlived by what was taken from them, stopped by damage."""
 
 import gc
+import random
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -158,6 +162,76 @@ def test_a_cycle_through_a_views_memory_is_collected() -> None:
     del node
     gc.collect()
     memory.append(0)
+
+
+# ---------------------------------------------------------------------------------------------- company
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def run_threads(*bodies: Callable[[], Any]) -> None:
+    threads = [threading.Thread(target=body) for body in bodies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_threads_share_a_view() -> None:
+    pairs, numbers = view({f"k{i}": [i] for i in range(100)}), view(list(range(500)))
+    wrong: list[int] = []
+
+    def look(seed: int) -> None:
+        for i in random.Random(seed).sample(range(-500, 500), 1000):
+            if pairs[f"k{i % 100}"] != [i % 100] or numbers[i] != i % 500:
+                wrong.append(i)
+
+    run_threads(*(partial(look, seed) for seed in range(4)))
+    assert wrong == []
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_threads_share_an_iterator() -> None:
+    walk, seen = iter(view(list(range(5000)))), []
+    run_threads(*[lambda: seen.extend(walk)] * 4)
+    assert sorted(seen) == list(range(5000))
+
+
+class Releases:
+    """Releases a view when it is collected, which only the garbage collector does."""
+
+    def __init__(self, v: View) -> None:
+        self.view, self.itself = v, self
+
+    def __del__(self) -> None:
+        self.view.release()
+
+
+def test_a_collection_in_the_middle_of_a_loop_may_release_the_view() -> None:
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1)
+    ended = 0
+    try:
+        for n in range(30):
+            v = View.of(bytearray(packb({i: [[i], b"x" * i] for i in range(30)})))
+            with suppress(ClosedError):
+                for key, part in v.items():
+                    if key == n:
+                        Releases(v)
+                    assert bytes(part[1]) == b"x" * key
+                    assert v[key][0] == [key]
+                continue
+            ended += 1
+    finally:
+        gc.set_threshold(*thresholds)
+    assert ended > 0
 
 
 # ---------------------------------------------------------------------------------------------- damage
