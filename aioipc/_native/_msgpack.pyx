@@ -7,7 +7,7 @@ Rules
   * Bytes may be shared memory that a hostile process changes while we read.  A header is read once into an
     Item, and its sizes are checked against what remains before anything is made of them; text is copied
     before it is checked.  What comes out may be nonsense, or CorruptSegmentError, never a crash.
-  * Nothing is allocated for a count that the bytes could not hold.
+  * Memory is asked for as values are read, not as counts promise.
   * Walking over values (skip, equal keys) is a loop; decoding recurses, DEPTH_MAX deep at most.
   * Python code can run whenever an object is made or compared, and might release the view at hand: a method
     holds the Owner in a local, so the bytes stay.
@@ -17,9 +17,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromObject
-from cpython.pyport cimport PY_SSIZE_T_MAX
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.float cimport DBL_MAX
 from libc.math cimport floor, isnan
 from libc.stddef cimport size_t
 from libc.stdint cimport INT32_MIN, INT64_MAX, UINT32_MAX, int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -36,7 +34,6 @@ from aioipc.errors import ClosedError, CorruptSegmentError
 cdef enum:
     DEPTH_MAX = 1025        # as deep as any msgpack.Packer writes
     STRIDE = 32             # elements between two marks of an array
-    LIST_MAX = 4096         # elements a list gets room for before it has them
 
 # ---------------------------------------------------------------------------------- the parts, one concept a file
 

@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 from collections import OrderedDict, namedtuple
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -123,6 +124,24 @@ def test_what_is_packed_at_the_greatest_depth_is_unpacked() -> None:
         depth, (value,) = depth + 1, value
     assert depth > 500
     assert packed == b"\x91" * depth + b"\x90"
+
+
+def test_the_deepest_values_are_read_on_a_small_stack() -> None:
+    done: list[Any] = []
+
+    def read() -> None:
+        for data in (b"\x91" * 1024 + b"\x90", b"\x81\x01" * 1024 + b"\x80", b"\x91" * 10**6):
+            with suppress(CorruptSegmentError):
+                done.append(unpackb(data))
+
+    before = threading.stack_size(1 << 20)
+    try:
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    assert len(done) == 2
 
 
 # -------------------------------------------------------------------------------------------- refusals
