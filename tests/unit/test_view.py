@@ -14,7 +14,7 @@ import pytest
 
 from aioipc import ClosedError, View
 from aioipc._native._msgpack import packb
-from tests.support.edges import VALUES, short
+from tests.support.edges import FLOATS, INTS, VALUES, short
 
 RECORD = {
     "name": "Ann",
@@ -145,6 +145,13 @@ def test_keys_of_a_map_compare_as_pythons() -> None:
     )
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     assert (foreign[5], foreign["a"], foreign[3], foreign[epoch]) == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("key", [*INTS, *FLOATS, True, False], ids=repr)
+def test_a_number_is_found_by_every_number_equal_to_it_and_no_other(key: Any) -> None:
+    v = view({key: "here"})
+    for other in (*INTS, *FLOATS, True, False):
+        assert (other in v) == (other == key), other
 
 
 @pytest.mark.parametrize("key", [math.nan, 1 << 70, object(), "\ud800", frozenset(), 1j], ids=repr)
