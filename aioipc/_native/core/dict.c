@@ -1,10 +1,5 @@
 #include "dict_table.h"
 
-static const aipc_retired *retired_of(struct aipc_dict *d, aipc_retired *retired) {
-    *retired = (aipc_retired){.domain = &d->domain, .list = &d->retired, .flags = AIPC_PART};
-    return retired;
-}
-
 static aipc_status worse(aipc_status status, aipc_status then) { return status == AIPC_OK ? then : status; }
 
 void aipc_dict_init(struct aipc_dict *image) {
@@ -21,21 +16,32 @@ aipc_status aipc_dict_lock(aipc_ctx *ctx, struct aipc_dict *d) {
     return AIPC_CLOSED;
 }
 
-aipc_status aipc_dict_collect_and_unlock(aipc_ctx *ctx, struct aipc_dict *d) {
-    aipc_retired retired;
+/* *more: something went.  pre: the lock is held; it is given back. */
+static aipc_status collect_some(aipc_ctx *ctx, struct aipc_dict *d, bool *more) {
+    const aipc_retired retired = {.domain = &d->domain, .list = &d->retired, .flags = AIPC_PART};
     uint32_t words = 0;
-    aipc_status status = aipc_retired_take(ctx, retired_of(d, &retired), &words);
+    aipc_status status = aipc_retired_take(ctx, &retired, &words);
     aipc_domain_unlock(ctx, &d->domain);
+    *more = words != 0;
     return worse(status, aipc_orphans_free(ctx, words));
 }
 
+aipc_status aipc_dict_collect_and_unlock(aipc_ctx *ctx, struct aipc_dict *d) {
+    bool more;
+    return collect_some(ctx, d, &more);
+}
+
 aipc_status aipc_dict_collect(aipc_ctx *ctx, struct aipc_dict *d) {
-    if (aipc_load_relaxed64(&d->retired) == 0) return AIPC_OK; /* a hint; the next write collects */
-    aipc_shield(ctx->seg, true);
-    aipc_status status = aipc_dict_lock(ctx, d);
-    aipc_shield(ctx->seg, false);
-    if (status == AIPC_STALLED || status == AIPC_CLOSED) return AIPC_OK;
-    return status == AIPC_OK ? aipc_dict_collect_and_unlock(ctx, d) : status;
+    aipc_status status = AIPC_OK;
+    for (bool more = true; more && status == AIPC_OK;) {
+        if (aipc_load_relaxed64(&d->retired) == 0) return AIPC_OK; /* a hint; the next write collects */
+        aipc_shield(ctx->seg, true);
+        status = aipc_dict_lock(ctx, d);
+        aipc_shield(ctx->seg, false);
+        if (status == AIPC_STALLED || status == AIPC_CLOSED) return AIPC_OK;
+        if (status == AIPC_OK) status = collect_some(ctx, d, &more);
+    }
+    return status;
 }
 
 /* ---- drafts ------------------------------------------------------------------------------------ */

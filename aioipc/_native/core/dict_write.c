@@ -232,5 +232,5 @@ aipc_status aipc_dict_clear(aipc_ctx *ctx, struct aipc_dict *d) {
         status = aipc_dict_step(ctx, d);
         status = worse(status, aipc_dict_collect_and_unlock(ctx, d));
     }
-    return status;
+    return worse(status, aipc_dict_collect(ctx, d));
 }
