@@ -83,6 +83,8 @@ static void begin(void) {
     memset(watched, 0, sizeof watched);
     dict_make(SIZE);
     seg.idle = wait_for_change;
+    set("gone", 6); /* a hole: a new table has other places */
+    CHECK_EQ(delete_as(ctx, dict, "gone"), AIPC_OK);
     set("first", 7);
     set("x", 1);
     set("third", 8);

@@ -1,4 +1,4 @@
-/* The dict: bytes to bytes, in insertion order, read without a lock, grown without a pause.
+/* The dict: bytes to bytes, in the order of insertion, read without a lock, grown without a pause.
  *
  *   aipc_dict -> table: slots[hash] -> places[0 .. used) -> entry (key, original key, value)
  *
@@ -18,9 +18,10 @@
  *   compare hash and key
  *
  * The table is looked at after the place: the places of a table that is no longer the dict's go on naming entries that
- * are freed.  A key that is not found is absent only if the table was the dict's still at the end of the search.
+ * are freed.  As long as a key is there its slot stays the same one, so a search that misses it has crossed a moment when
+ * it was not there.
  *
- * Growing.  When five eighths of the slots are in use, or three quarters of the places are holes, an empty table is
+ * Growing.  When the places in use are five eighths of the slots, or three quarters of the places are holes, an empty table is
  * linked as `building`; each later write clears some of its slots, or moves some places into it.  Replaced and deleted
  * entries that were moved already are changed there too.  When all are moved it is published.  A writer never does more
  * than one such step in one hold of the lock; a reader never notices.

@@ -59,7 +59,9 @@ static inline aipc_status hold_place(reader *r, uint64_t place, uint64_t *entry)
 
 /* ---- looking up -------------------------------------------------------------------------------- */
 
-/* One search of one table.  AIPC_NOT_FOUND is only true if the table is still the dict's. */
+/* One search of a table that was the dict's when it began.  A key that was there then is found, or was deleted
+ * meanwhile: its slot stays, and its place changes only while the table is the dict's.  So AIPC_NOT_FOUND was true at some
+ * moment of the search, also when the table has been replaced by now. */
 static inline aipc_status probe(reader *r, const aipc_dict_key *key, aipc_dict_found *found) {
     aipc_seg *seg = r->ctx->seg;
     uint64_t mask = r->view.capacity - 1, index = key->hash & mask;
@@ -100,9 +102,7 @@ aipc_status aipc_dict_get(aipc_ctx *ctx, struct aipc_dict *d, const aipc_dict_ke
     aipc_status status = AIPC_AGAIN;
     for (int i = 0; i < ROUNDS && status == AIPC_AGAIN; i++) {
         status = open_table(&r);
-        if (status != AIPC_OK) continue;
-        status = probe(&r, key, found);
-        if (status == AIPC_NOT_FOUND && !still_current(&r)) status = AIPC_AGAIN;
+        if (status == AIPC_OK) status = probe(&r, key, found);
     }
     if (status == AIPC_AGAIN) status = get_locked(ctx, d, key, found);
     if (status != AIPC_OK) aipc_dict_done(ctx);
