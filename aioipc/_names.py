@@ -21,6 +21,7 @@ import posix_ipc
 from ._native import _core
 from .errors import (
     AlreadyExistsError,
+    CorruptSegmentError,
     IPCError,
     NotFoundError,
     PermissionDeniedError,
@@ -190,16 +191,31 @@ def _peek(path: str) -> "_core.Peeked | None":
         os.close(fd)
 
 
-def listing() -> Iterator[SegmentInfo]:
-    """Every named segment that this user can read, by name; what is no segment is left out."""
+def _headers() -> "Iterator[tuple[str, _core.Peeked | CorruptSegmentError]]":
+    """The headers of all segments that this user can read, by name; what is no segment is left out."""
     for name in sorted(os.listdir(SHM)):
         if name.startswith(RESERVED):
             continue
         try:
             found = _peek(str(SHM / name))
+        except CorruptSegmentError as error:
+            yield name, error
         except IPCError:
             continue
-        if found is not None:
+        else:
+            if found is not None:
+                yield name, found
+
+
+def damaged() -> dict[str, CorruptSegmentError]:
+    """The segments whose header contradicts itself: their names, and what is wrong."""
+    return {name: found for name, found in _headers() if isinstance(found, CorruptSegmentError)}
+
+
+def listing() -> Iterator[SegmentInfo]:
+    """Every named segment that this user can read, by name, but for the damaged."""
+    for name, found in _headers():
+        if not isinstance(found, CorruptSegmentError):
             yield SegmentInfo(
                 name,
                 uuid.UUID(bytes=found["uuid"]),

@@ -121,7 +121,7 @@ class ManagedSharedMemory(ManagedSegment):
 
     @classmethod
     def all(cls) -> Iterator[_names.SegmentInfo]:
-        """Every named segment that this user can read."""
+        """Every named segment that this user can read and whose header is sound."""
         return _names.listing()
 
     def __reduce__(self) -> Any:

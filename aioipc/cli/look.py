@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from aioipc import IPCError, ManagedSharedMemory, Participant, SegmentInfo, _names
+from aioipc import CorruptSegmentError, IPCError, ManagedSharedMemory, Participant, SegmentInfo, _names
 
 __all__ = ["Look", "any_owner_option", "look", "looks", "opened", "usable"]
 
@@ -28,6 +28,7 @@ class Look:
     free: int | None = None
     others: tuple[Participant, ...] = ()  # all participants but this process
     trouble: str | None = None  # why attaching failed
+    damaged: bool = False
 
     @property
     def used(self) -> int | None:
@@ -76,6 +77,7 @@ class Look:
             "owner": self.owner,
             "mode": f"{info.mode:04o}",
             "lifetime": self.lifetime,
+            "damaged": self.damaged,
             "trouble": self.trouble,
         }
 
@@ -87,7 +89,7 @@ def looks() -> Iterator[Look]:
             with ManagedSharedMemory.open(info.name) as segment:
                 yield look(info, segment)
         except IPCError as error:
-            yield Look(info, trouble=str(error))
+            yield Look(info, trouble=str(error), damaged=isinstance(error, CorruptSegmentError))
 
 
 def look(info: SegmentInfo, segment: ManagedSharedMemory) -> Look:

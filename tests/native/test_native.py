@@ -139,9 +139,7 @@ def test_a_failed_check_ends_the_children_of_the_test(build: Build, tmp_path: Pa
         "}\n"
         "int main(void) { RUN(parents); return SUMMARY(); }\n"
     )
-    with pytest.raises(
-        pytest.fail.Exception, match=r"orphaning\.c:6: in parents"
-    ):  # in no time
+    with pytest.raises(pytest.fail.Exception, match=r"orphaning\.c:6: in parents"):  # in no time
         run(build(source, "plain"), "plain")
 
 

@@ -84,6 +84,22 @@ def test_ls_leaves_out_what_is_no_segment() -> None:
         foreign.unlink()
 
 
+def test_ls_shows_damaged_segments_as_such(segment_name: str) -> None:
+    with ManagedSharedMemory.create(segment_name, 1 << 20):
+        pass
+    os.truncate(SHM / segment_name, 1 << 19)
+    done = aioipc("ls")
+    assert done.returncode == 0
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(segment_name)]
+    assert line.split()[1:] == ["damaged", *["?"] * 7]
+    assert re.search(rf"^{segment_name}: .*truncated", done.stderr, re.MULTILINE)
+    seen = listed(segment_name)
+    assert seen is not None
+    assert seen["damaged"] is True
+    assert "truncated" in seen["trouble"]
+    assert segment_name not in [info.name for info in ManagedSharedMemory.all()]
+
+
 def test_ls_counts_the_living_and_not_the_killed(segment_name: str, spawn: Spawn) -> None:
     with ManagedSharedMemory.create(segment_name, 1 << 20):
         pass
