@@ -157,10 +157,10 @@ class _Keys(KeysView[K]):
 
 class _Values(ValuesView[V]):
     def __iter__(self) -> Iterator[V]:
-        return self._mapping._iterate(False, True)  # type: ignore[attr-defined]
+        return self._mapping._iterate(False, True)  # type: ignore[attr-defined, no-any-return]
 
     def __reversed__(self) -> Iterator[V]:
-        return self._mapping._iterate(False, True, True)  # type: ignore[attr-defined]
+        return self._mapping._iterate(False, True, True)  # type: ignore[attr-defined, no-any-return]
 
     def __contains__(self, value: object) -> bool:
         return any(found is value or found == value for found in self)
@@ -171,10 +171,10 @@ class _Items(ItemsView[K, V]):
         return isinstance(item, tuple) and len(item) == 2 and super().__contains__(item)
 
     def __iter__(self) -> Iterator[tuple[K, V]]:
-        return self._mapping._iterate(True, True)  # type: ignore[attr-defined]
+        return self._mapping._iterate(True, True)  # type: ignore[attr-defined, no-any-return]
 
     def __reversed__(self) -> Iterator[tuple[K, V]]:
-        return self._mapping._iterate(True, True, True)  # type: ignore[attr-defined]
+        return self._mapping._iterate(True, True, True)  # type: ignore[attr-defined, no-any-return]
 
     @classmethod
     def _from_iterable(cls, it: Iterable[Any]) -> set[Any]:

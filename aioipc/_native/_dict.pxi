@@ -161,23 +161,29 @@ cdef class DictHandle(Handle):
         keeper = pack_key(key, &packed)
         value_keeper = pack(value, &body)
         cdef aipc_dict_key bytes = aipc_dict_key_of(self.dict.seg, packed.canonical, packed.canonical_size)
-        ctx = self.dict.attachment.enter()
-        status = aipc_dict_draft_make(ctx, self.dict.dict, &bytes, packed.original, packed.original_size,
-                                      body.head_size + body.body_size, &draft)
-        if status == AIPC_OK:
-            memcpy(draft.value, body.head, body.head_size)
-            memcpy(draft.value + body.head_size, body.body, body.body_size)
-            status = aipc_dict_put(ctx, self.dict.dict, &draft, mode, version, &found, NULL)
+        while True:
+            ctx = self.dict.attachment.enter()
+            status = aipc_dict_draft_make(ctx, self.dict.dict, &bytes, packed.original, packed.original_size,
+                                          body.head_size + body.body_size, &draft)
             if status == AIPC_OK:
+                memcpy(draft.value, body.head, body.head_size)
+                memcpy(draft.value + body.head_size, body.body, body.body_size)
+                status = aipc_dict_put(ctx, self.dict.dict, &draft, mode, version, &found, NULL)
+                if status == AIPC_OK:
+                    aipc_ctx_leave(ctx)
+                    return None
+                aipc_dict_discard(ctx, &draft)
+            try:
+                if status == AIPC_EXISTS:
+                    if mode == AIPC_DICT_ABSENT:
+                        return unpack(found.value, found.value_size)
+                    original = (<char *>found.original)[:found.original_size]  # an equal key came first, and stays
+            finally:
+                aipc_dict_done(ctx)
                 aipc_ctx_leave(ctx)
-                return None
-            aipc_dict_discard(ctx, &draft)
-        try:
-            if status == AIPC_EXISTS:
-                return unpack(found.value, found.value_size)
-        finally:
-            aipc_dict_done(ctx)
-            aipc_ctx_leave(ctx)
+            if status != AIPC_EXISTS:
+                break
+            packed.original, packed.original_size = <const uint8_t *><char *>original, len(original)
         if status != AIPC_NOT_FOUND and (status != AIPC_AGAIN or mode != AIPC_DICT_VERSION):
             self.failed(status, packed.canonical_size + body.head_size + body.body_size, "storing in a dict")
         return MISSING

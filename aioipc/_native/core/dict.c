@@ -58,7 +58,7 @@ static aipc_status allocate(aipc_ctx *ctx, struct aipc_dict *d, uint64_t size, a
 
 aipc_status aipc_dict_draft_make(aipc_ctx *ctx, struct aipc_dict *d, const aipc_dict_key *key, const void *original,
                                  uint64_t original_size, uint64_t value_size, aipc_dict_draft *draft) {
-    *draft = (aipc_dict_draft){.value_size = value_size, .key = *key};
+    *draft = (aipc_dict_draft){.value_size = value_size, .original_size = original_size, .key = *key};
     if (key->size > AIPC_DICT_KEY_MAX || original_size > AIPC_DICT_KEY_MAX) return AIPC_INVALID;
     if (value_size > ctx->seg->mapped) return AIPC_FULL;
     if (aipc_dict_closed(d)) return AIPC_CLOSED;

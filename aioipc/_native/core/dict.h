@@ -66,6 +66,7 @@ typedef struct aipc_dict_found {
 typedef struct aipc_dict_draft {
     uint8_t *value;    /* to be filled in by the caller, before put */
     uint64_t value_size;
+    uint64_t original_size;
     uint64_t *word;    /* the orphan word that names it; NULL once it was put or discarded */
     uint64_t entry;
     aipc_dict_key key; /* the caller's bytes */
@@ -121,6 +122,8 @@ aipc_status aipc_dict_draft_make(aipc_ctx *ctx, struct aipc_dict *d, const aipc_
 /* Stores it.  AIPC_OK: the draft says its version and serial, and is used up; `replaced` (or NULL): there was an entry
  * before.  Otherwise the draft stays the caller's, to put again or to discard.  AIPC_FULL: no memory for a larger
  * table. */
+/* AIPC_EXISTS from the other modes: the key is there, and its original key, which it keeps, is not the draft's.  *found
+ * is that entry, protected as by get: make a draft with its original. */
 aipc_status aipc_dict_put(aipc_ctx *ctx, struct aipc_dict *d, aipc_dict_draft *draft, aipc_dict_mode mode,
                           uint64_t version, aipc_dict_found *found, bool *replaced);
 aipc_status aipc_dict_discard(aipc_ctx *ctx, aipc_dict_draft *draft);

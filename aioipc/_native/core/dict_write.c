@@ -1,6 +1,8 @@
 /* Writing: each change is one published word.  See dict.h. */
 #include "dict_table.h"
 
+#include <string.h>
+
 enum { SHED_ROUNDS = 16 }; /* steps of a clear beyond those that the memory there is has room for */
 
 static aipc_status worse(aipc_status status, aipc_status then) { return status == AIPC_OK ? then : status; }
@@ -127,14 +129,22 @@ static aipc_status begin_rebuild(aipc_ctx *ctx, struct aipc_dict *d) {
 
 /* ---- put --------------------------------------------------------------------------------------- */
 
-static aipc_status may_put(change *c, aipc_dict_mode mode, uint64_t version, aipc_dict_found *found) {
+/* A replacement keeps the key that was there first. */
+static bool same_original(const change *c, const aipc_dict_draft *draft) {
+    const struct aipc_dict_entry *entry = (const void *)(c->ctx->seg->base + draft->entry);
+    return c->old.original_size == draft->original_size &&
+           (draft->original_size == 0 ||
+            memcmp(c->old.original, entry->bytes + draft->key.size, draft->original_size) == 0);
+}
+
+static aipc_status may_put(change *c, const aipc_dict_draft *draft, aipc_dict_mode mode, uint64_t version,
+                           aipc_dict_found *found) {
     bool there = c->at.entry != 0;
-    if (there && mode == AIPC_DICT_ABSENT) {
-        show(c, found);
-        return AIPC_EXISTS;
-    }
-    if (!there && (mode == AIPC_DICT_PRESENT || mode == AIPC_DICT_VERSION)) return AIPC_NOT_FOUND;
-    return mode == AIPC_DICT_VERSION && c->old.version != version ? AIPC_AGAIN : AIPC_OK;
+    if (!there) return mode == AIPC_DICT_PRESENT || mode == AIPC_DICT_VERSION ? AIPC_NOT_FOUND : AIPC_OK;
+    if (mode == AIPC_DICT_VERSION && c->old.version != version) return AIPC_AGAIN;
+    if (mode != AIPC_DICT_ABSENT && same_original(c, draft)) return AIPC_OK;
+    show(c, found);
+    return AIPC_EXISTS;
 }
 
 /* *full: there is no room in this table, and nothing was done but a step towards the next one. */
@@ -143,7 +153,7 @@ static aipc_status put_once(change *c, aipc_dict_draft *draft, aipc_dict_mode mo
     aipc_status status = aipc_dict_lock(c->ctx, c->d);
     if (status != AIPC_OK) return status;
     status = find(c, &draft->key);
-    if (status == AIPC_OK) status = may_put(c, mode, version, found);
+    if (status == AIPC_OK) status = may_put(c, draft, mode, version, found);
     if (status == AIPC_OK) {
         status = c->at.entry != 0 ? replace(c, draft) : insert(c, draft);
         *full = status == AIPC_AGAIN;
