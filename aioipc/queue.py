@@ -1,5 +1,6 @@
 """Queue: items from any number of processes to any number of processes, first in first out."""
 
+import operator
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -47,7 +48,7 @@ class QueueStatistics:
     put: int
     """Items ever put."""
     taken: int
-    """Items taken or leased, less those that came back."""
+    """Items ever taken or leased, each time one was."""
     returned: int
     """Leases that ended without success, by an exception, a cancellation or a death."""
     getters: int
@@ -104,8 +105,8 @@ class Queue(SharedObject, _core.QueueHandle, Generic[T]):
         codec: str | Codec | None = None,
     ) -> None:
         number, encoder = _codec_number(codec)
-        most = max(maxsize or 0, 0)
-        if max_bytes is not None and max_bytes < 1:
+        most = max(_whole("maxsize", maxsize), 0)
+        if max_bytes is not None and _whole("max_bytes", max_bytes) < 1:
             raise ValueError(f"max_bytes must be at least 1 byte, or None, not {max_bytes!r}")
         attachment = segment._opening_checked().attachment
         image = _core.queue_image(attachment, most, max_bytes or 0, number or 0)
@@ -128,8 +129,8 @@ class Queue(SharedObject, _core.QueueHandle, Generic[T]):
         for option, value in given.items():
             if value is not None and value != found[option]:
                 raise OptionMismatchError(
-                    f"the queue {self.name!r} exists with {option}={found[option]!r}, not {value!r}; "
-                    "leave the option out, or destroy the queue"
+                    f"the queue {self.name!r} exists with {option}={_shown(option, found[option])}, not "
+                    f"{_shown(option, value)}; leave the option out, or destroy the queue"
                 )
 
     @classmethod
@@ -317,6 +318,22 @@ class _BlockingLease(Lease[T]):
 
     async def __aenter__(self) -> NoReturn:
         raise TypeError("use 'with queue.blocking.lease()', or 'async with queue.lease()' in a coroutine")
+
+
+def _whole(option: str, value: int | None) -> int:
+    if value is None:
+        return 0
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{option} must be an int, not {value!r}") from None
+
+
+def _shown(option: str, value: Any) -> str:
+    if option != "codec":
+        return repr(value)
+    names = [name for name, number in _core.CODECS.items() if number == value]
+    return repr(names[0]) if names else "an object"
 
 
 def _codec_number(codec: str | Codec | None) -> tuple[int | None, Codec | None]:

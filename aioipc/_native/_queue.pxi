@@ -85,6 +85,7 @@ cdef class QueueHandle(Handle):
     cdef QueuePin queue
     cdef uint32_t codec
     cdef public object _encoder  # encodes and decodes, when the codec is the user's
+    cdef object undecodable      # what was wrong with an item that was taken behind others: raised by the next take
 
     def _bind(self, object segment, Opening opening not None, Pin pin not None):
         Handle._bind(self, segment, opening, pin)
@@ -158,6 +159,7 @@ cdef class QueueHandle(Handle):
 
     cdef object take(self):
         """The next item."""
+        self.confess()
         cdef uint8_t room[AIPC_QUEUE_INLINE]
         cdef aipc_message message
         cdef uint32_t taken = 0
@@ -177,12 +179,18 @@ cdef class QueueHandle(Handle):
                 aipc_ctx_leave(ctx)
         return self.passed_on(AIPC_PUTTERS, self.decoded(item))
 
+    cdef inline int confess(self) except -1:
+        if self.undecodable is not None:
+            error, self.undecodable = self.undecodable, None
+            raise error
+        return 0
+
     cdef object not_taken(self, aipc_status status):
         if status == AIPC_AGAIN:
             return NOT_YET
         if status == AIPC_SHUT_DOWN:
             raise QueueShutDown(f"{self!r}: no items are left")
-        check(self.queue.seg, status, "getting from a queue")
+        self.queue.attachment.check_space(status, 0, "getting from a queue")
 
     cdef object take_many(self, uint64_t most):
         """A list of up to `most` items, at least one."""
@@ -192,9 +200,8 @@ cdef class QueueHandle(Handle):
         cdef aipc_ctx *ctx
         cdef aipc_status status = AIPC_OK
         cdef list items = []
-        if most == 0:
-            return items
-        while <uint64_t>len(items) < most:
+        self.confess()
+        while <uint64_t>len(items) < most and self.undecodable is None:
             ctx = self.queue.attachment.enter()
             taken = 0
             status = aipc_queue_take(ctx, self.queue.queue, room, sizeof(room), messages,
@@ -202,7 +209,7 @@ cdef class QueueHandle(Handle):
             try:
                 if status == AIPC_OK:
                     for i in range(taken):
-                        items.append(self.decode(messages[i].data, messages[i].size))
+                        self.append(items, &messages[i])
             finally:
                 if status == AIPC_OK:
                     aipc_queue_dispose(ctx, messages, taken)
@@ -210,10 +217,17 @@ cdef class QueueHandle(Handle):
             if status != AIPC_OK:
                 break
         if not items:
+            self.confess()
             return self.not_taken(status)
-        if self.codec == CODEC_OBJECT:
-            items = [self.decoded(item) for item in items]
         return self.passed_on(AIPC_PUTTERS, items)
+
+    cdef int append(self, list items, aipc_message *message) except -1:
+        """Decodes one item of many: one that is damaged takes no others with it."""
+        try:
+            items.append(self.decoded(self.decode(message.data, message.size)))
+        except Exception as error:
+            self.undecodable = error
+        return 0
 
     cdef object put_many(self, list messages, uint64_t *done):
         """Puts messages[done:]; moves *done on."""

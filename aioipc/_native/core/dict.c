@@ -18,7 +18,8 @@ aipc_status aipc_dict_lock(aipc_ctx *ctx, struct aipc_dict *d) {
 
 /* *more: something went.  pre: the lock is held; it is given back. */
 static aipc_status collect_some(aipc_ctx *ctx, struct aipc_dict *d, bool *more) {
-    const aipc_retired retired = {.domain = &d->domain, .list = &d->retired, .flags = AIPC_PART};
+    const aipc_retired retired = {.domain = &d->domain, .list = &d->retired, .flags = AIPC_PART,
+                                  .skip = &d->skip};
     uint32_t words = 0;
     aipc_status status = aipc_retired_take(ctx, &retired, &words);
     aipc_domain_unlock(ctx, &d->domain);

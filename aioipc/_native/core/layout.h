@@ -281,7 +281,8 @@ struct aipc_dict {
     uint64_t mark;         /* under the domain: places of the current table below this are in `building` too */
     uint64_t next_table;   /* under the domain: serial of the last table made */
     uint64_t rebuilds;     /* under the domain: tables replaced, for statistics */
-    uint64_t reserved1[7];
+    uint64_t skip;         /* under the domain, unlogged: retired blocks to pass over at first (retire.h) */
+    uint64_t reserved1[6];
 };
 
 /* A slot is 0 or tag 24 | place + 1 40; a place is an entry's offset, or 0 when that was deleted.  Both are lock-free,

@@ -71,6 +71,7 @@ static void wake_all(aipc_ctx *ctx, struct aipc_queue *queue) {
 /* ---- ending -------------------------------------------------------------------------------------- */
 
 aipc_status aipc_queue_shutdown(aipc_ctx *ctx, struct aipc_queue *queue, bool immediate) {
+    if ((aipc_load_seq_cst32(&queue->state) & AIPC_QUEUE_CLOSED) != 0) return AIPC_CLOSED;
     aipc_status status = aipc_domain_lock(ctx, &queue->in.domain); /* puts under way end before it */
     if (status != AIPC_OK) return status;
     (void)aipc_fetch_or_seq_cst32(&queue->state, immediate ? AIPC_QUEUE_SHUTDOWN | AIPC_QUEUE_DISCARD : AIPC_QUEUE_SHUTDOWN);

@@ -117,6 +117,7 @@ static aipc_status done_locked(aipc_seg *seg, struct aipc_queue *queue, uint64_t
 }
 
 aipc_status aipc_queue_task_done(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t count) {
+    if ((aipc_load_seq_cst32(&queue->state) & AIPC_QUEUE_CLOSED) != 0) return AIPC_CLOSED;
     aipc_status status = aipc_domain_lock(ctx, &queue->out.domain);
     if (status != AIPC_OK) return status;
     status = done_locked(ctx->seg, queue, count);

@@ -1,14 +1,17 @@
 #include "retire.h"
 
-/* Of the newest retired blocks so many are looked at in one go.  A stopped reader holds up two at most, so
- * those that are stuck cannot crowd out the others before 32 readers stand still at once. */
+/* So many retired blocks are looked at in one go: the newest, or those behind the ones that were all held.  Without
+ * a word to remember those, stuck blocks crowd out the others when 32 readers stand still at once. */
 enum { LOOK = 64 };
+#define MOST_SKIPPED UINT64_C(4096) /* beyond that the newest come first again */
 
 typedef struct batch {
     uint64_t offset[LOOK];
     uint64_t *first_word[LOOK]; /* of each: the link to the next one */
     uint32_t count;
     uint64_t held;              /* bit i: a hazard names block i */
+    uint64_t *link;             /* leads to the first of them */
+    bool last;                  /* nothing comes behind them */
 } batch;
 
 uint64_t *aipc_orphan_word(aipc_ctx *ctx) {
@@ -42,18 +45,44 @@ aipc_status aipc_orphans_free(aipc_ctx *ctx, uint32_t words) {
     return first;
 }
 
+/* The word that leads to the next block: the block's first. */
+static aipc_status link_of(aipc_seg *seg, const aipc_retired *retired, uint64_t offset, uint64_t **link) {
+    uint64_t usable;
+    uint32_t flags;
+    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || flags != retired->flags)
+        return aipc_corrupt(seg, "C5 retired memory is another kind of block", retired->list, offset, 0);
+    *link = (uint64_t *)(void *)(seg->base + offset);
+    return AIPC_OK;
+}
+
 static aipc_status gather(aipc_seg *seg, const aipc_retired *retired, batch *b) {
-    uint64_t offset = aipc_load_relaxed64(retired->list);
-    for (b->count = 0, b->held = 0; offset != 0 && b->count < LOOK; b->count++) {
-        uint64_t usable;
-        uint32_t flags;
-        if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || flags != retired->flags)
-            return aipc_corrupt(seg, "C5 retired memory is another kind of block", retired->list, offset, 0);
+    uint64_t skip = retired->skip == NULL ? 0 : aipc_load_relaxed64(retired->skip), offset;
+    if (skip > MOST_SKIPPED) skip = 0;
+    b->link = retired->list;
+    b->held = b->count = 0;
+    while ((offset = aipc_load_relaxed64(b->link)) != 0 && skip > 0) {
+        aipc_status status = link_of(seg, retired, offset, &b->link);
+        if (status != AIPC_OK) return status;
+        skip--;
+    }
+    for (; offset != 0 && b->count < LOOK; b->count++) {
+        aipc_status status = link_of(seg, retired, offset, &b->first_word[b->count]);
+        if (status != AIPC_OK) return status;
         b->offset[b->count] = offset;
-        b->first_word[b->count] = (uint64_t *)(void *)(seg->base + offset);
         offset = aipc_load_relaxed64(b->first_word[b->count]);
     }
+    b->last = offset == 0;
     return AIPC_OK;
+}
+
+/* Where the next look begins. */
+static void move_on(const aipc_retired *retired, const batch *b) {
+    if (retired->skip == NULL) return;
+    uint64_t skip = aipc_load_relaxed64(retired->skip), all = UINT64_MAX >> (64 - LOOK);
+    if (b->last || skip > MOST_SKIPPED)
+        aipc_store_relaxed64(retired->skip, 0);
+    else if (b->held == all)
+        aipc_store_relaxed64(retired->skip, skip + LOOK);
 }
 
 static void mark_held(batch *b, uint64_t hazard) {
@@ -102,13 +131,15 @@ static bool take_parts(aipc_ctx *ctx, const aipc_retired *retired, uint64_t bloc
 
 aipc_status aipc_retired_take(aipc_ctx *ctx, const aipc_retired *retired, uint32_t *words) {
     aipc_seg *seg = ctx->seg;
-    uint64_t *link = retired->list;
-    if (aipc_load_relaxed64(link) == 0) return AIPC_OK;
+    uint64_t *link;
+    if (aipc_load_relaxed64(retired->list) == 0) return AIPC_OK;
 
     batch b;
     aipc_status status = gather(seg, retired, &b);
     if (status != AIPC_OK) return status;
     scan_hazards(seg, &b);
+    move_on(retired, &b);
+    link = b.link;
 
     for (uint32_t i = 0; i < b.count; i++) {
         bool held = (b.held >> i & 1) != 0;

@@ -46,13 +46,15 @@ typedef struct aipc_retired {
     struct aipc_domain *domain;
     uint64_t *list;  /* payload offset of the first block */
     uint32_t flags;  /* of these blocks: AIPC_INTERNAL or AIPC_PART */
+    uint64_t *skip;  /* NULL, or a word under the domain, unlogged: how many blocks to pass over, since all of them were
+                        held when they were looked at.  Any value is right: it only says where to look first. */
     /* NULL, or: unlinks one part of a retired block within the transaction (at most six log entries) and returns
      * its payload offset, 0 when there is none left. */
     uint64_t (*part)(aipc_tx *tx, uint64_t block);
 } aipc_retired;
 
 /* Moves retired blocks that nobody looks at into orphan words, and sets their bits in *words.  A bounded
- * number of them is looked at.  pre: the domain's lock is held, no transaction is open. */
+ * number of them is looked at, the next ones the next time when all were held.  pre: the domain's lock is held, no transaction is open. */
 aipc_status aipc_retired_take(aipc_ctx *ctx, const aipc_retired *retired, uint32_t *words);
 
 /* Keeps a block in place until aipc_value_unpin, or until this process dies.  AIPC_AGAIN: all AIPC_PINS words are
