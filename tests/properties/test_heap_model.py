@@ -7,23 +7,13 @@ After every step the heap is sound; in the end everything can be given back.
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    consumes,
-    invariant,
-    multiple,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import Bundle, consumes, multiple, rule
 
 from aioipc import ManagedSharedMemory, NotFoundError, SegmentFullError
-from tests.support.peers import Link, Peer, spawn
+from tests.support.machine import SIZE, SegmentMachine, explore, serve, who
+from tests.support.peers import Link
 
-SIZE = 1 << 20
-PROCESSES = 3
 sizes = st.one_of(
     st.integers(0, 64),
     st.integers(65, 2048),
@@ -34,12 +24,7 @@ alignments = st.sampled_from([1, 8, 16, 32, 64, 256, 4096])
 
 
 def worker(test: Link, name: str) -> None:
-    """Does what it is told: [operation, argument, ...] -> answer."""
-    with ManagedSharedMemory.open(name) as segment:
-        test.send("ready")
-        while True:
-            operation, *arguments = test.receive()
-            test.send(OPERATIONS[operation](segment, *arguments))
+    serve(test, name, OPERATIONS)
 
 
 def allocate(segment: ManagedSharedMemory, size: int, alignment: int, fill: int) -> int | None:
@@ -75,28 +60,15 @@ def free(segment: ManagedSharedMemory, handle: int) -> bool:
 OPERATIONS: dict[str, Any] = {"allocate": allocate, "write": write, "read": read, "free": free}
 
 
-class HeapMachine(RuleBasedStateMachine):
+class HeapMachine(SegmentMachine):
+    role = worker
     handles = Bundle("handles")
-    name = ""  # set for each run
+    fill = st.integers(0, 255)
 
     def __init__(self) -> None:
         super().__init__()
-        self.segment = ManagedSharedMemory.create(self.name, SIZE, participants=8, lifetime="last_detach")
         self.empty = self.segment.free_memory
         self.model: dict[int, tuple[int, int]] = {}  # handle -> size, byte
-        self.workers = [self.start() for _ in range(PROCESSES)]
-
-    def start(self) -> Peer:
-        peer = spawn(worker, self.name)
-        assert peer.receive() == "ready"
-        return peer
-
-    def ask(self, who: int, *message: Any) -> Any:
-        self.workers[who].send(message)
-        return self.workers[who].receive()
-
-    who = st.integers(0, PROCESSES - 1)
-    fill = st.integers(0, 255)
 
     @rule(target=handles, who=who, size=sizes, alignment=alignments, fill=fill)
     def allocate(self, who: int, size: int, alignment: int, fill: int) -> Any:
@@ -132,44 +104,19 @@ class HeapMachine(RuleBasedStateMachine):
         if handle not in self.model:
             assert self.ask(who, "free", handle) is False
 
-    @rule(who=who)
-    def kill(self, who: int) -> None:
-        self.workers[who].discard()
-        self.workers[who] = self.start()
-
-    @invariant()
-    def sound(self) -> None:
-        report = self.segment.check_sanity()
-        assert report, report
-
-    def teardown(self) -> None:
+    def clear_away(self) -> None:
         for handle, (size, fill) in self.model.items():
             assert read(self.segment, handle, size) == ([fill] if size else [])
             assert free(self.segment, handle)
-        for peer in self.workers:
-            peer.discard()
-        assert self.segment.check_sanity()
+
+    def everything_given_back(self) -> None:
         assert self.segment.free_memory == self.empty
-        self.segment.close()
-
-
-def explore(segment_name: str, examples: int, steps: int) -> None:
-    HeapMachine.name = segment_name
-    run_state_machine_as_test(
-        HeapMachine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
 
 
 def test_heap_agrees_with_a_dict(segment_name: str) -> None:
-    explore(segment_name, examples=4, steps=20)
+    explore(HeapMachine, segment_name, examples=4, steps=20)
 
 
 @pytest.mark.slow
 def test_heap_agrees_with_a_dict_for_long(segment_name: str) -> None:
-    explore(segment_name, examples=100, steps=60)
+    explore(HeapMachine, segment_name, examples=100, steps=60)
