@@ -1,0 +1,17 @@
+// variants: plain
+/* SIGKILL after sampled machine instructions of the optimized queue. */
+#include "queue_scenarios.h"
+#include "step.h"
+
+static void a_death_at_any_instruction_loses_and_doubles_nothing(void) {
+    for (int i = 0; i < QUEUE_SCENARIOS; i++) {
+        if (!harness_full() && i % 3 != 1) continue; /* put, lease and settle, shutdown at once, destroy */
+        fprintf(stderr, "  %-18s %6" PRIu64 " deaths\n", queue_scenarios[i].name, step_sweep(&queue_scenarios[i].s));
+    }
+}
+
+int main(void) {
+    RUN(a_death_at_any_instruction_loses_and_doubles_nothing);
+    fixture_end();
+    return SUMMARY();
+}
