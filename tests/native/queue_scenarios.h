@@ -24,8 +24,8 @@ static aipc_ctx *ctx;
 
 static inline uint64_t length_of(uint64_t number) { return number % 6 == 3 ? 2500 + number : 8 + number * 17 % 90; }
 
-static inline void compose(uint8_t *bytes, uint64_t number) {
-    message_fill(bytes, length_of(number), number);
+static inline void compose(uint8_t *bytes, uint64_t number) { /* few instructions: step.h counts them */
+    memset(bytes, (uint8_t)(number * 31 + 1), length_of(number));
     memcpy(bytes, &number, 8);
 }
 
