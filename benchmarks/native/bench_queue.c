@@ -35,7 +35,7 @@ static void report(const char *name, double *values, int rounds) {
 
 static double pairs(uint64_t size, int count) {
     static uint8_t bytes[1 << 17], room[AIPC_QUEUE_INLINE];
-    const aipc_bytes message = {bytes, size};
+    const aipc_bytes message = {.data = bytes, .size = size};
     aipc_message taken;
     uint32_t n;
     aipc_ctx *ctx = enter(&seg);
@@ -56,7 +56,7 @@ static double batches(uint64_t size, int batch, int count) {
     static aipc_bytes messages[64];
     static aipc_message taken[64];
     uint32_t n;
-    for (int i = 0; i < batch; i++) messages[i] = (aipc_bytes){bytes, size};
+    for (int i = 0; i < batch; i++) messages[i] = (aipc_bytes){.data = bytes, .size = size};
     aipc_ctx *ctx = enter(&seg);
     const double start = now();
     for (int i = 0; i < count; i += batch) {
@@ -71,7 +71,7 @@ static double batches(uint64_t size, int batch, int count) {
 
 static double leases(int count) {
     static uint8_t bytes[64];
-    const aipc_bytes message = {bytes, sizeof bytes};
+    const aipc_bytes message = {.data = bytes, .size = sizeof bytes};
     aipc_message taken;
     uint32_t n;
     aipc_ctx *ctx = enter(&seg);
@@ -132,7 +132,7 @@ static void stream_side(aipc_queue_role role, aipc_status (*attempt)(void)) {
     queue = fixture_queue(&seg);
     OK(aipc_bell_take(&seg, &bell, &bell_fd));
     stream_ctx = enter(&seg);
-    for (int i = 0; i < 64; i++) stream_messages[i] = (aipc_bytes){stream_bytes, stream_size};
+    for (int i = 0; i < 64; i++) stream_messages[i] = (aipc_bytes){.data = stream_bytes, .size = stream_size};
     while (stream_left > 0) {
         int spins = 0;
         while (attempt() == AIPC_AGAIN && ++spins < SPINS) aipc_cpu_relax();

@@ -8,6 +8,7 @@
 
 static aipc_queue_options queue_options; /* of the next one made */
 static uint8_t queue_room[16384];
+static uint64_t queue_pin; /* of the latest fixture_queue */
 
 /* The queue named "queue", found or made; pinned. */
 static inline struct aipc_queue *fixture_queue(aipc_seg *seg) {
@@ -20,12 +21,11 @@ static inline struct aipc_queue *fixture_queue(aipc_seg *seg) {
     aipc_ctx *ctx = enter(seg);
     OK(aipc_find_or_construct(ctx, &spec, &ref, &created));
     aipc_ctx_leave(ctx);
+    queue_pin = ref.holding;
     struct aipc_queue *queue = aipc_queue_at(seg, ref.payload, ref.size);
     CHECK(queue != NULL);
     return queue;
 }
-
-static inline aipc_ctx *context_of(aipc_seg *seg) { return enter(seg); }
 
 /* Every byte of a message says which one it is. */
 static inline void message_fill(uint8_t *bytes, uint64_t size, uint64_t number) {
@@ -39,7 +39,7 @@ static inline aipc_status put_message(aipc_seg *seg, struct aipc_queue *queue, u
     uint8_t *bytes = malloc(size + 1);
     uint32_t put;
     message_fill(bytes, size, number);
-    aipc_bytes message = {bytes, size};
+    aipc_bytes message = {.data = bytes, .size = size};
     aipc_ctx *ctx = enter(seg);
     aipc_status status = aipc_queue_put(ctx, queue, &message, 1, &put);
     aipc_ctx_leave(ctx);

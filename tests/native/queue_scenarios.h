@@ -49,7 +49,7 @@ static inline void put_numbers(uint64_t first, uint32_t count) {
     uint32_t put;
     for (uint32_t i = 0; i < count; i++) {
         compose(bytes[i], first + i);
-        messages[i] = (aipc_bytes){bytes[i], length_of(first + i)};
+        messages[i] = (aipc_bytes){.data = bytes[i], .size = length_of(first + i)};
         page->fate[first + i] = PUTTING;
     }
     OK(aipc_queue_put(ctx, queue, messages, count, &put));
@@ -292,7 +292,8 @@ static void run_destroy(void *arg) {
     page->destroying = 1;
     aipc_ctx_leave(ctx);
     fixture_drop_queue(&seg);
-    fixture_detach(&seg);
+    ctx = enter(&seg);
+    OK(aipc_unpin(ctx, seg.slot, queue_pin)); /* the last: its memory goes, one part after the other */
 }
 
 static const struct queue_scenario {

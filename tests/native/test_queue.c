@@ -78,7 +78,7 @@ static void many_go_in_and_out_at_once(void) {
     open_pair(250, 0);
     for (uint64_t i = 0; i < 300; i++) {
         message_fill(bytes[i], i % 65, i);
-        messages[i] = (aipc_bytes){bytes[i], i % 65};
+        messages[i] = (aipc_bytes){.data = bytes[i], .size = i % 65};
     }
     aipc_ctx *ctx = enter(&A);
     CHECK_EQ(aipc_queue_put(ctx, a, messages, 300, &n), AIPC_AGAIN);

@@ -38,7 +38,7 @@ static void see_through(aipc_seg *seg, uint8_t *base) {
 }
 
 static void put_now(int i, uint64_t number) {
-    const aipc_bytes message = {&number, sizeof number};
+    const aipc_bytes message = {.data = &number, .size = sizeof number};
     uint32_t put;
     OK(aipc_queue_put(ctxs[i], queues[i], &message, 1, &put));
 }
@@ -112,7 +112,7 @@ static aipc_status take_now(int i) {
 
 static aipc_status try_put(int i) {
     const uint64_t number = 1;
-    const aipc_bytes message = {&number, sizeof number};
+    const aipc_bytes message = {.data = &number, .size = sizeof number};
     uint32_t put;
     const aipc_status status = aipc_queue_put(ctxs[i], queues[i], &message, 1, &put);
     seen.put += status == AIPC_OK;

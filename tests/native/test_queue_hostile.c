@@ -73,7 +73,8 @@ static void take_all(void) {
 /* Everything a caller can do.  Statuses do not matter: coming back does. */
 static void do_everything(int which) {
     static uint8_t bytes[3000];
-    const aipc_bytes messages[3] = {{bytes, 100}, {bytes, 3000}, {bytes, 1500}};
+    const aipc_bytes messages[3] = {
+        {.data = bytes, .size = 100}, {.data = bytes, .size = 3000}, {.data = bytes, .size = 1500}};
     aipc_message message;
     uint64_t dropped;
     uint32_t n;

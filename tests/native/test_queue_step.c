@@ -4,6 +4,7 @@
 #include "step.h"
 
 static void a_death_at_any_instruction_loses_and_doubles_nothing(void) {
+    STEP_WATCH(&seg.base, FIXTURE_SIZE);
     for (int i = 0; i < QUEUE_SCENARIOS; i++) {
         const bool sampled = i == 0 || i == 5 || i == 7; /* first put, lease and settle, reclaim */
         if (!harness_full() && !sampled) continue;

@@ -44,7 +44,7 @@ static void compose(uint8_t *bytes, uint64_t number) {
 static aipc_status put_next(void) {
     static uint8_t bytes[LARGEST];
     const uint64_t number = page->next;
-    const aipc_bytes message = {bytes, length_of(number)};
+    const aipc_bytes message = {.data = bytes, .size = length_of(number)};
     uint32_t put;
     CHECK(number < NUMBERS);
     compose(bytes, number);

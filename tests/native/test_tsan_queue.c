@@ -74,7 +74,7 @@ static aipc_status put_one(worker *w) {
     uint32_t put;
     memset(bytes, (uint8_t)w->number, size);
     memcpy(bytes, &w->number, 8);
-    const aipc_bytes message = {bytes, size};
+    const aipc_bytes message = {.data = bytes, .size = size};
     aipc_ctx *ctx = enter(w->seg);
     const aipc_status status = aipc_queue_put(ctx, w->queue, &message, 1, &put);
     aipc_ctx_leave(ctx);
