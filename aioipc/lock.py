@@ -1,6 +1,5 @@
 """Lock: mutual exclusion between the tasks and threads of many processes."""
 
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
@@ -68,15 +67,6 @@ class Lock(SharedObject, _core.LockHandle):
     ) -> None:
         self._attach(segment, name)
         self.spin_us = spin_us
-
-    def acquire(self) -> Coroutine[Any, Any, Literal[True]]:
-        """Takes the lock, waiting for it as long as it takes; gives True.
-
-        Cancelled while it waits, it leaves no trace: a lock that came in the same instant goes to the next.
-        Under asyncio it does not suspend when the lock is free; under trio it is a checkpoint before
-        the lock is taken.  Raises ClosedError when the segment is closed or the lock destroyed.
-        """
-        return self._acquire()
 
     def acquire_nowait(self) -> None:
         """Takes the lock if that needs no waiting; raises WouldBlock otherwise, ClosedError as `acquire`."""

@@ -139,23 +139,12 @@ class Queue(SharedObject, _core.QueueHandle, Generic[T]):
 
     # --- one item
 
-    def put(self, item: T) -> Coroutine[Any, Any, None]:
-        """Puts an item, waiting for room as long as it takes.
+    if TYPE_CHECKING:
 
-        Cancelled while it waits, it has put nothing.  Raises QueueShutDown after `shutdown`,
-        MessageTooLargeError for what could never fit, SegmentFullError when the segment has no memory left,
-        TypeError for what the codec cannot encode, ClosedError when the segment is closed or the queue
-        destroyed.
-        """
-        return self._put(item)
-
-    def get(self) -> Coroutine[Any, Any, T]:
-        """Takes the next item, waiting for it as long as it takes.
-
-        Cancelled while it waits, it has taken nothing: the item stays in its place.  Raises QueueShutDown
-        when the queue is shut down and empty, ClosedError when the segment is closed or the queue destroyed.
-        """
-        return self._get()
+        def put(self, item: T) -> Coroutine[Any, Any, None]: ...
+        def get(self) -> Coroutine[Any, Any, T]: ...
+        def put_nowait(self, item: T) -> None: ...
+        def get_nowait(self) -> T: ...
 
     def peek(self) -> Coroutine[Any, Any, T]:
         """The next item, which stays in the queue; waits for one, and raises, as `get` does."""

@@ -128,7 +128,13 @@ cdef class LockHandle(Handle):
         return operation
 
     @cython.binding(False)
-    def _acquire(self):
+    def acquire(self):
+        """Takes the lock, waiting for it as long as it takes; gives True.
+
+        Cancelled while it waits, it leaves no trace: a lock that came in the same instant goes to the next.
+        Under asyncio it does not suspend when the lock is free; under trio it is a checkpoint before
+        the lock is taken.  Raises ClosedError when the segment is closed or the lock destroyed.
+        """
         return self.acquiring(True)
 
     cdef inline int give(self) except -1:

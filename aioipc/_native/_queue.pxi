@@ -128,14 +128,28 @@ cdef class QueueHandle(Handle):
 
     # --- the core's operations: NOT_YET when they would have to wait
 
-    cdef object put(self, Message message):
+    cdef object put_bytes(self, const aipc_bytes *bytes):
         cdef uint32_t put = 0
         cdef aipc_ctx *ctx = self.queue.attachment.enter()
-        cdef aipc_status status = aipc_queue_put(ctx, self.queue.queue, &message.bytes, 1, &put)
+        cdef aipc_status status = aipc_queue_put(ctx, self.queue.queue, bytes, 1, &put)
         aipc_ctx_leave(ctx)
         if status == AIPC_OK:
             return self.passed_on(AIPC_GETTERS, None)
-        return self.not_put(status, message.bytes.size)
+        return self.not_put(status, bytes.size)
+
+    cdef object put_item(self, object item):
+        """The same for an item whose bytes nobody needs a second time, without an object for them."""
+        cdef aipc_bytes bytes
+        cdef Packed packed
+        if self.codec == CODEC_MSGPACK:
+            keeper = pack(item, &packed)
+            bytes.head, bytes.head_size = packed.head, packed.head_size
+            bytes.data, bytes.size = packed.body, packed.head_size + packed.body_size
+        elif self.codec == CODEC_RAW and PyBytes_CheckExact(item):
+            bytes.head_size, bytes.data, bytes.size = 0, PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item)
+        else:
+            return self.put_bytes(&self.encode(item).bytes)
+        return self.put_bytes(&bytes)
 
     cdef object not_put(self, aipc_status status, uint64_t size):
         if status == AIPC_AGAIN:
@@ -285,7 +299,7 @@ cdef class QueueHandle(Handle):
         """Puts an item.  Raises QueueFull when there is no room, QueueShutDown after `shutdown`, MessageTooLargeError
         for what could never fit, SegmentFullError when the segment has no memory left."""
         self.ready()
-        if self.put(self.encode(item)) is NOT_YET:
+        if self.put_item(item) is NOT_YET:
             raise QueueFull(f"{self!r}: await put() to wait for room")
 
     @cython.binding(False)
@@ -298,13 +312,24 @@ cdef class QueueHandle(Handle):
         return item
 
     @cython.binding(False)
-    def _put(self, item):
+    def put(self, item):
+        """Puts an item, waiting for room as long as it takes.
+
+        Cancelled while it waits, it has put nothing.  Raises QueueShutDown after `shutdown`,
+        MessageTooLargeError for what could never fit, SegmentFullError when the segment has no memory left,
+        TypeError for what the codec cannot encode, ClosedError when the segment is closed or the queue destroyed.
+        """
         cdef PutOperation operation = PutOperation.__new__(PutOperation)
         operation.handle, operation.item = self, item
         return self.operation(operation)
 
     @cython.binding(False)
-    def _get(self):
+    def get(self):
+        """Takes the next item, waiting for it as long as it takes.
+
+        Cancelled while it waits, it has taken nothing: the item stays in its place.  Raises QueueShutDown when
+        the queue is shut down and empty, ClosedError when the segment is closed or the queue destroyed.
+        """
         cdef GetOperation operation = GetOperation.__new__(GetOperation)
         operation.handle = self
         return self.operation(operation)

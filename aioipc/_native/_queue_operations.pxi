@@ -43,9 +43,12 @@ cdef class PutOperation(QueueOperation):
 
     cdef object attempt(self):
         self.handle.ready()
-        if self.message is None:
+        if self.message is not None:
+            return self.handle.put_bytes(&self.message.bytes)
+        result = self.handle.put_item(self.item)
+        if result is NOT_YET:
             self.message = self.handle.encode(self.item)
-        return self.handle.put(self.message)
+        return result
 
 
 @cython.final
@@ -183,12 +186,12 @@ cdef class BlockingQueue:
     def get(self, timeout=None):
         """Takes the next item; waits up to `timeout` seconds, None for ever.  Raises QueueEmpty (also a queue.Empty)
         when the time is over, QueueShutDown when there will be none."""
-        return self.wait(self.handle._get(), timeout)
+        return self.wait(self.handle.get(), timeout)
 
     def put(self, item, timeout=None):
         """Puts an item; waits for room up to `timeout` seconds, None for ever.  Raises QueueFull (also a queue.Full)
         when the time is over, QueueShutDown after `shutdown`."""
-        return self.wait(self.handle._put(item), timeout)
+        return self.wait(self.handle.put(item), timeout)
 
     def get_many(self, max_items, timeout=None):
         """A list of one to `max_items` items: all that are there, or the next one that comes."""
