@@ -1,7 +1,7 @@
 """Lock: mutual exclusion between the tasks and threads of many processes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from . import _waiting
 from ._native import _core
