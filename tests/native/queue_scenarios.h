@@ -286,8 +286,8 @@ static void run_clear(void *arg) {
 
 static void run_destroy(void *arg) {
     (void)arg;
-    aipc_message lease = lease_number(0);
-    (void)lease_number(1);
+    (void)lease_number(0);
+    aipc_message lease = lease_number(1);
     settle_number(&lease, AIPC_SETTLE_RETURN);
     page->destroying = 1;
     aipc_ctx_leave(ctx);
