@@ -47,30 +47,11 @@ void aipc_tx_abort(aipc_tx *tx) {
     aipc_tx_commit(tx);
 }
 
-void aipc_tx_after(aipc_tx *tx, uint64_t *word, uint64_t value) {
-    if (tx->overflowed || tx->undo + tx->redo == AIPC_LOG_ENTRIES) {
-        tx->overflowed = true;
-        return;
-    }
-    aipc_log_entry_write(tx, word, value);
-    tx->redo++; /* head learns of it in aipc_tx_publish: until then a death undoes */
-}
-
-bool aipc_tx_publish(aipc_tx *tx, uint64_t *word, uint64_t value) {
-    struct aipc_domain *domain = tx->domain;
-    if (tx->overflowed) { /* nothing may become visible that the log cannot finish */
-        aipc_tx_abort(tx);
-        return false;
-    }
-    aipc_store_relaxed64(&domain->publish_offset, aipc_offset(tx->seg, word));
-    aipc_store_relaxed64(&domain->publish_old, aipc_load_relaxed64(word));
-    aipc_store_relaxed64(&domain->publish_new, value);
-    aipc_store_release64(&domain->head, AIPC_HEAD_PUBLISHING |
-                                            (uint64_t)tx->redo << AIPC_HEAD_REDO_SHIFT | tx->undo);
-    (void)aipc_exchange_seq_cst64(word, value); /* lock-free readers pair with it: SYNC journal-publish */
-    (void)redo(tx->seg, domain, tx->undo, tx->redo);
-    aipc_tx_commit(tx);
-    return true;
+void aipc_tx_redo(aipc_tx *tx) {
+    const struct aipc_log_entry *entry = &tx->domain->entries[tx->undo];
+    for (uint32_t i = 0; i < tx->redo; i++, entry++) /* written a moment ago, from pointers */
+        aipc_store_release64((uint64_t *)(void *)(tx->seg->base + aipc_load_relaxed64(&entry->offset)),
+                             aipc_load_relaxed64(&entry->value));
 }
 
 aipc_status aipc_journal_recover(aipc_seg *seg, struct aipc_domain *domain) {

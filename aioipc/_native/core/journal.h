@@ -98,12 +98,36 @@ static inline aipc_status aipc_tx_finish(aipc_tx *tx, aipc_status status) {
 }
 
 /* Notes a store to be made after the publish. */
-void aipc_tx_after(aipc_tx *tx, uint64_t *word, uint64_t value);
+static inline void aipc_tx_after(aipc_tx *tx, uint64_t *word, uint64_t value) {
+    if (tx->overflowed || tx->undo + tx->redo == AIPC_LOG_ENTRIES) {
+        tx->overflowed = true;
+        return;
+    }
+    aipc_log_entry_write(tx, word, value);
+    tx->redo++; /* head learns of it in aipc_tx_publish: until then a death undoes */
+}
+
+void aipc_tx_redo(aipc_tx *tx); /* for aipc_tx_publish */
 
 /* Makes `*word = value` visible to lock-free readers, and with it the whole transaction permanent.  False, and
  * everything taken back, when the log had no room.
  * pre: value != *word; only holders of this domain's lock write *word. */
-bool aipc_tx_publish(aipc_tx *tx, uint64_t *word, uint64_t value);
+static inline bool aipc_tx_publish(aipc_tx *tx, uint64_t *word, uint64_t value) {
+    struct aipc_domain *domain = tx->domain;
+    if (tx->overflowed) { /* nothing may become visible that the log cannot finish */
+        aipc_tx_abort(tx);
+        return false;
+    }
+    aipc_store_relaxed64(&domain->publish_offset, (uint64_t)((const uint8_t *)word - tx->base));
+    aipc_store_relaxed64(&domain->publish_old, aipc_load_relaxed64(word));
+    aipc_store_relaxed64(&domain->publish_new, value);
+    aipc_store_release64(&domain->head, AIPC_HEAD_PUBLISHING |
+                                            (uint64_t)tx->redo << AIPC_HEAD_REDO_SHIFT | tx->undo);
+    (void)aipc_exchange_seq_cst64(word, value); /* lock-free readers pair with it: SYNC journal-publish */
+    if (tx->redo != 0) aipc_tx_redo(tx);
+    aipc_tx_commit(tx);
+    return true;
+}
 
 /* Puts a dead holder's domain right.  pre: the caller holds the right to recover that holder and the
  * domain's lock word is still the dead holder's.  AIPC_CORRUPT when the log itself is damaged. */

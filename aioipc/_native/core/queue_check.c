@@ -33,7 +33,7 @@ static void walk_chunks(survey *s) {
     uint64_t left = count - aipc_load_relaxed64(&queue->out.ring_taken);
     bool quiet = count == s->in_count;
     if (count == 0 && aipc_load_relaxed64(&queue->in.first) == 0) return; /* nothing was ever put */
-    aipc_spot spot;
+    aipc_spot spot = {0};
     if (left > most(s->seg)) {
         expect(s, "Q1 records of a queue", left, most(s->seg));
         return;

@@ -58,9 +58,7 @@ static bool empty(const struct aipc_queue_holder *holder) {
     return aipc_load_relaxed64(&holder->leases) == 0 && outstanding_of(aipc_load_relaxed64(&holder->plain)) == 0;
 }
 
-aipc_status aipc_queue_own_holder(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder **out) {
-    struct aipc_queue_holder *holder = *out = &queue->holders[seg->slot];
-    if (aipc_holder_generation(aipc_load_relaxed64(&holder->plain)) == seg->generation) return AIPC_OK;
+aipc_status aipc_queue_claim_holder(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder *holder) {
     aipc_status status = reclaim(seg, queue, holder);
     if (status != AIPC_OK) return status;
     aipc_tx tx = aipc_queue_out_begin(seg, queue);

@@ -55,8 +55,8 @@ static aipc_status lease_returned(leasing *l, aipc_tx *tx, struct aipc_queue_hol
 /* A small message is copied into the fresh item, if there is one that is large enough. */
 static aipc_status lease_record(leasing *l, aipc_tx *tx, struct aipc_queue_holder *holder) {
     aipc_seg *seg = l->ctx->seg;
-    aipc_spot spot;
-    aipc_record record;
+    aipc_spot spot = {0};
+    aipc_record record = {0};
     aipc_status status = aipc_spot_head(seg, l->queue, &spot);
     if (status == AIPC_OK) status = aipc_record_read(seg, &spot, &record);
     if (status != AIPC_OK) return status;

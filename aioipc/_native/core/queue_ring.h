@@ -35,12 +35,50 @@ static inline uint64_t aipc_record_length(uint64_t size) {
 }
 
 /* The place `at` in the chunk at `offset`; AIPC_CORRUPT when there is none. */
-aipc_status aipc_spot_open(aipc_seg *seg, const void *whose, uint64_t offset, uint64_t at, aipc_spot *place);
+static inline aipc_status aipc_spot_open(aipc_seg *seg, const void *whose, uint64_t offset, uint64_t at, aipc_spot *place) {
+    uint64_t usable;
+    uint32_t flags;
+    if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || flags != AIPC_PART)
+        return aipc_corrupt(seg, "Q6 chunk of a queue", whose, offset, 0);
+    if (at < sizeof(struct aipc_chunk) || at > usable || (at & 7) != 0)
+        return aipc_corrupt(seg, "Q2 place in a chunk", whose, at, usable);
+    *place = (aipc_spot){.base = seg->base + offset, .offset = offset, .at = at, .end = usable};
+    return AIPC_OK;
+}
 /* Where the next record is, seen by a consumer.  pre: something was put. */
-aipc_status aipc_spot_head(aipc_seg *seg, const struct aipc_queue *queue, aipc_spot *place);
+static inline aipc_status aipc_spot_head(aipc_seg *seg, const struct aipc_queue *queue, aipc_spot *place) {
+    uint64_t chunk = aipc_load_relaxed64(&queue->out.chunk), at = aipc_load_relaxed64(&queue->out.at);
+    if (chunk == 0) {
+        chunk = aipc_load_relaxed64(&queue->in.first);
+        at = sizeof(struct aipc_chunk);
+    }
+    return aipc_spot_open(seg, &queue->out.chunk, chunk, at, place);
+}
+
+static inline uint64_t aipc_spot_header(const aipc_spot *place) {
+    return place->end - place->at < 8 ? 0 : aipc_load_relaxed64((uint64_t *)(void *)(place->base + place->at));
+}
 /* Reads the record at the place and moves the place behind it, over an END if there is one.
  * pre: it is published. */
-aipc_status aipc_record_read(aipc_seg *seg, aipc_spot *place, aipc_record *record);
+static inline aipc_status aipc_record_read(aipc_seg *seg, aipc_spot *place, aipc_record *record) {
+    uint64_t header = aipc_spot_header(place);
+    if (header == AIPC_RECORD_END) {
+        uint64_t next = aipc_load_relaxed64((uint64_t *)(void *)place->base); /* aipc_chunk.next */
+        if (next == place->offset) return aipc_corrupt(seg, "Q2 link of a chunk", place->base, next, 0);
+        aipc_status status = aipc_spot_open(seg, place->base, next, sizeof(struct aipc_chunk), place);
+        if (status != AIPC_OK) return status;
+        header = aipc_spot_header(place);
+    }
+    *record = (aipc_record){.kind = (uint32_t)header & 255, .size = header >> 8};
+    uint64_t length = aipc_record_length(record->size);
+    bool large = record->size > AIPC_QUEUE_INLINE;
+    if (record->kind != (large ? AIPC_RECORD_BLOCK : AIPC_RECORD_INLINE) || length > place->end - place->at)
+        return aipc_corrupt(seg, "Q2 record of a queue", place->base + place->at, header, place->end);
+    record->data = place->base + place->at + 8;
+    if (large) record->item = aipc_load_relaxed64((const uint64_t *)(const void *)record->data);
+    place->at += length;
+    return AIPC_OK;
+}
 
 /* The item at `offset`, its memory checked; NULL when it is none of this queue's. */
 struct aipc_item *aipc_item_at(aipc_seg *seg, const struct aipc_queue *queue, uint64_t offset);
@@ -57,12 +95,32 @@ static inline aipc_tx aipc_queue_out_begin(aipc_seg *seg, struct aipc_queue *que
 
 /* Notes in the transaction that the chunks were read up to `to`, `records` further on; a chunk left behind goes into
  * an orphan word, whose bit is set in *words.  AIPC_STALLED: no word is free. */
-aipc_status aipc_queue_advance(aipc_ctx *ctx, aipc_tx *tx, struct aipc_queue *queue, const aipc_spot *to,
-                               uint64_t records, uint32_t *words);
+static inline aipc_status aipc_queue_advance(aipc_ctx *ctx, aipc_tx *tx, struct aipc_queue *queue, const aipc_spot *to,
+                               uint64_t records, uint32_t *words) {
+    struct aipc_queue_out *out = &queue->out;
+    uint64_t chunk = aipc_load_relaxed64(&out->chunk);
+    uint64_t left = chunk != 0 ? chunk : aipc_load_relaxed64(&queue->in.first);
+    if (chunk != to->offset) aipc_tx_set(tx, &out->chunk, to->offset);
+    if (left != to->offset) {
+        uint64_t *word = aipc_orphan_word(ctx);
+        if (word == NULL) return AIPC_STALLED;
+        aipc_tx_set(tx, word, left);
+        *words |= aipc_orphan_bit(ctx, word);
+    }
+    aipc_tx_set(tx, &out->at, to->at);
+    aipc_tx_set(tx, &out->ring_taken, aipc_load_relaxed64(&out->ring_taken) + records);
+    return AIPC_OK;
+}
 
 static inline uint32_t aipc_holder_generation(uint64_t plain) { return (uint32_t)(plain >> 32); }
-/* This participant's holder; what an earlier owner of its slot left there is reclaimed first. */
-aipc_status aipc_queue_own_holder(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder **holder);
+/* Makes this participant's holder its own: what an earlier owner of its slot left there is reclaimed. */
+aipc_status aipc_queue_claim_holder(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder *holder);
+static inline aipc_status aipc_queue_own_holder(aipc_seg *seg, struct aipc_queue *queue,
+                                                struct aipc_queue_holder **holder) {
+    *holder = &queue->holders[seg->slot];
+    if (aipc_holder_generation(aipc_load_relaxed64(&(*holder)->plain)) == seg->generation) return AIPC_OK;
+    return aipc_queue_claim_holder(seg, queue, *holder);
+}
 
 /* Must somebody reclaim or drain before the queue means what it says? */
 static inline bool aipc_queue_needs_tending(const aipc_seg *seg, const struct aipc_queue *queue, uint32_t state) {

@@ -79,7 +79,7 @@ static aipc_status take_records(taking *t, aipc_tx *tx) {
     struct aipc_queue *queue = t->queue;
     uint64_t left = aipc_load_seq_cst64(&queue->in.count) - aipc_load_relaxed64(&queue->out.ring_taken); /* SYNC journal-publish */
     if (left == 0) return AIPC_OK;
-    aipc_spot spot;
+    aipc_spot spot = {0};
     aipc_status status = aipc_spot_head(t->ctx->seg, queue, &spot);
     uint32_t moves = 0;
     while (status == AIPC_OK && t->records < left && t->n < t->count && t->bytes < COPIED) {
@@ -219,8 +219,8 @@ static aipc_status next_item(aipc_seg *seg, const struct aipc_queue *queue, uint
 
 static aipc_status next_message(aipc_seg *seg, const struct aipc_queue *queue, identity *who, aipc_message *message) {
     uint64_t returned = aipc_load_relaxed64(&queue->out.returned);
-    aipc_spot spot;
-    aipc_record record;
+    aipc_spot spot = {0};
+    aipc_record record = {0};
     *who = (identity){.ring_taken = aipc_load_relaxed64(&queue->out.ring_taken)};
     if (returned != 0) return next_item(seg, queue, returned, who, message);
     if (aipc_load_seq_cst64(&queue->in.count) == who->ring_taken) return AIPC_AGAIN;
