@@ -184,6 +184,9 @@ static void a_table_follows_its_keys(void) {
     for (uint64_t i = 0; i < 500; i++) CHECK_EQ(set_as(ctx, dict, numbered(1995), 8, i), AIPC_OK);
     CHECK_EQ(aipc_dict_stats_get(ctx, dict, &stats), AIPC_OK);
     CHECK(stats.capacity < large / 4);
+    CHECK(stats.retired_blocks < 8);
+    CHECK_EQ(aipc_dict_collect(ctx, dict), AIPC_OK);
+    CHECK_EQ(aipc_dict_stats_get(ctx, dict, &stats), AIPC_OK);
     CHECK_EQ(stats.retired_blocks, 0);
     dict_sound_as(ctx, dict);
 
@@ -245,8 +248,11 @@ static void a_full_segment_loses_nothing(void) {
     }
     CHECK_EQ(set_as(ctx, dict, numbered(3), 1 << 20, 0), AIPC_FULL);
     CHECK_EQ(set_as(ctx, dict, numbered(3), UINT64_MAX, 0), AIPC_FULL);
-    CHECK_EQ(delete_as(ctx, dict, numbered(7)), AIPC_OK);
-    CHECK_EQ(set_as(ctx, dict, "another", 24, 7), AIPC_OK);
+    while (set_as(ctx, dict, "another", 24, 7) == AIPC_OK && delete_as(ctx, dict, numbered(7)) == AIPC_OK) {}
+    for (uint64_t i = 10; i < 20; i++) { /* what was deleted serves at once */
+        CHECK_EQ(delete_as(ctx, dict, numbered(i)), AIPC_OK);
+        CHECK_EQ(set_as(ctx, dict, numbered(i), 24, 7), AIPC_OK);
+    }
     CHECK_EQ(aipc_dict_clear(ctx, dict), AIPC_OK);
     CHECK_EQ(aipc_dict_count(dict), 0);
     CHECK_EQ(used_blocks(ctx), 3); /* names, the dict, our pin */
@@ -286,6 +292,20 @@ static void what_is_held_stays(void) {
     dict_drop();
 }
 
+/* Large values are given back at once, small ones soon. */
+static void what_nobody_holds_goes(void) {
+    dict_make(1 << 20);
+    for (uint64_t i = 0; i < 100; i++) {
+        CHECK_EQ(set_as(ctx, dict, "large", 5000, i), AIPC_OK);
+        CHECK_EQ(dict->retired, 0);
+        CHECK_EQ(set_as(ctx, dict, "small", 50, i), AIPC_OK);
+        aipc_dict_stats stats;
+        CHECK_EQ(aipc_dict_stats_get(ctx, dict, &stats), AIPC_OK);
+        CHECK(stats.retired_blocks <= 4);
+    }
+    dict_drop();
+}
+
 static void a_closed_dict_says_so(void) {
     dict_make(1 << 16);
     aipc_dict_found found;
@@ -319,6 +339,7 @@ int main(void) {
     RUN(an_iteration_survives_rebuilds);
     RUN(a_full_segment_loses_nothing);
     RUN(what_is_held_stays);
+    RUN(what_nobody_holds_goes);
     RUN(a_closed_dict_says_so);
     return SUMMARY();
 }

@@ -184,6 +184,23 @@ static void full_to_the_last_place(void) {
         ((struct aipc_dict_table *)(void *)(seg.base + dict->building))->used = 0;
     }
 }
+/* Keys keep coming while a small table is built for a few, and the process that builds it is set back every time. */
+static void too_small(void) {
+    uint64_t i;
+    for (i = 5; dict->building == 0; i++) {
+        CHECK_EQ(delete_as(ctx, dict, numbered(i)), AIPC_OK);
+        was[i] = will_be[i] = GONE;
+    }
+    struct aipc_dict_table *next = (void *)(seg.base + dict->building);
+    const uint64_t room = aipc_dict_room(next->capacity);
+    for (i = 100; dict->count < room + 3; i++) {
+        dict->mark = dict->cleared = next->used = 0;
+        set_old(i);
+        CHECK(i < KEYS - 1);
+    }
+    while (next->used + 8 <= room && dict->building != 0) set_old(0);
+    CHECK(dict->building != 0 && next->used != 0);
+}
 static void with_a_hole(void) {
     CHECK_EQ(delete_as(ctx, dict, numbered(3)), AIPC_OK);
     was[3] = will_be[3] = GONE;
@@ -243,6 +260,7 @@ FROM(replace_last_step, replace, almost_built)
 FROM(erase_plain, erase, NULL)
 FROM(erase_half, erase, half_built)
 FROM(erase_last_step, erase, almost_built)
+FROM(insert_too_small, insert, too_small)
 FROM(insert_into_slot, insert_again, with_a_hole)
 
 static void pop(aipc_ctx *c, struct aipc_dict *d) {
@@ -300,6 +318,7 @@ static void a_death_at_any_store_leaves_old_or_new(void) {
     sweep("insert, table published", 60, insert_last_step, insert);
     sweep("insert without room", 12, insert_full, insert);
     sweep("insert after half a clear", 60, insert_shedding, insert);
+    sweep("insert, table built is too small", 100, insert_too_small, insert);
     sweep("insert of a key that was deleted", 5, insert_into_slot, insert_again);
     sweep("replace", 8, replace_plain, replace);
     sweep("replace, place moved already", 60, replace_half, replace);

@@ -21,7 +21,15 @@ static struct {
 } watched[2];
 static bool touched;
 
+static void (*interfere)(void); /* before each time that a hazard is set without the lock */
+
 void aipc_hook(enum aipc_hook_kind kind, const volatile void *word) {
+    if (interfere != NULL && word == &ctx->shared->hazard[1] && kind == AIPC_HOOK_RMW && dict->domain.lock == 0) {
+        void (*once)(void) = interfere;
+        interfere = NULL;
+        once();
+        interfere = once;
+    }
     explorer.run_length = 0; /* long, but no spin: nobody's turn is to end by force */
     explore_hook(kind, word);
     if (explorer.current != READER || kind != AIPC_HOOK_LOAD) return;
@@ -37,9 +45,10 @@ static aipc_status wait_for_change(aipc_seg *s, const uint32_t *word, uint32_t s
     return AIPC_OK;
 }
 
-/* Of the watched blocks, those that are free by now are out of bounds.  They are overwritten, but for the heap's own
+/* The writer's last step.  Of the watched blocks, those that are free then are out of bounds.  They are overwritten, but for the heap's own
  * words at the end: plain reads of them show as well. */
 static void mark_freed(void) {
+    if (status[WRITER] == AIPC_OK) status[WRITER] = aipc_dict_collect(contexts[WRITER], dict);
     const int current = explorer.current; /* our own looking is not part of the schedule */
     explorer.current = -1;
     for (int i = 0; i < 2; i++) {
@@ -264,6 +273,29 @@ static void a_key_is_found_while_a_slot_before_its_own_changes_hands(void) {
     end();
 }
 
+/* ---- a reader that is never lucky -------------------------------------------------------------- */
+static uint64_t replaced;
+static void replace_again(void) {
+    replaced++;
+    CHECK_EQ(set_as(contexts[WRITER], dict, "x", VALUE, 1 + replaced % 200), AIPC_OK);
+}
+/* Every time it looks at the entry, that has just been replaced: in the end it asks for the lock. */
+static void a_reader_that_is_always_late_takes_the_lock(void) {
+    begin();
+    ready();
+    aipc_dict_found found;
+    replaced = 0;
+    interfere = replace_again;
+    CHECK_EQ(get_as(ctx, dict, "x", &found), AIPC_OK);
+    CHECK(replaced >= 64);
+    for (int i = 0; i < 10; i++) replace_again();
+    CHECK(value_of(&found) != 0 && found.value[0] == 1 + (replaced - 10) % 200);
+    interfere = NULL;
+    aipc_dict_done(ctx);
+    CHECK_EQ(get_as(ctx, dict, "missing", &found), AIPC_NOT_FOUND);
+    end();
+}
+
 /* ---- iteration --------------------------------------------------------------------------------- */
 static uint64_t came[2]; /* how often: x, all */
 static void walk_or_write(int thread, void *unused) {
@@ -405,6 +437,7 @@ int main(void) {
     RUN(a_reader_of_the_old_table_reads_nothing_freed);
     RUN(without_hazards_it_would);
     RUN(a_key_is_found_while_a_slot_before_its_own_changes_hands);
+    RUN(a_reader_that_is_always_late_takes_the_lock);
     RUN(what_is_there_comes_once_during_a_rebuild);
     RUN(a_pinned_value_stays);
     RUN(of_two_writers_each_has_its_turn);

@@ -59,6 +59,7 @@ static void begin(void) {
     entries[0] = current->slots[current->capacity + 1];
     CHECK(d->retired == entries[2]);
     dict_sound_as(ctx, dict);
+    dict_damaged = true;
     pristine = malloc(SIZE);
     memcpy(pristine, seg.base, SIZE);
 }

@@ -1,5 +1,9 @@
 #include "dict_table.h"
 
+/* To free one block, the hazards of all participants have to be looked at: cheaper for several at once.  An operation
+ * frees up to AIPC_ORPHANS of them, more than are retired in the meantime. */
+enum { COLLECT_EVERY = 4, AT_ONCE = 4096 /* bytes */ };
+
 static aipc_status worse(aipc_status status, aipc_status then) { return status == AIPC_OK ? then : status; }
 
 void aipc_dict_init(struct aipc_dict *image) {
@@ -27,9 +31,13 @@ static aipc_status collect_some(aipc_ctx *ctx, struct aipc_dict *d, bool *more) 
     return worse(status, aipc_orphans_free(ctx, words));
 }
 
-aipc_status aipc_dict_collect_and_unlock(aipc_ctx *ctx, struct aipc_dict *d) {
+aipc_status aipc_dict_leave(aipc_ctx *ctx, struct aipc_dict *d, uint64_t retired) {
+    bool due = retired >= AT_ONCE || aipc_load_relaxed64(&d->shedding) != 0 ||
+               aipc_load_relaxed32(&d->domain.acquisitions) % COLLECT_EVERY == 0;
     bool more;
-    return collect_some(ctx, d, &more);
+    if (due && aipc_load_relaxed64(&d->retired) != 0) return collect_some(ctx, d, &more);
+    aipc_domain_unlock(ctx, &d->domain);
+    return AIPC_OK;
 }
 
 aipc_status aipc_dict_collect(aipc_ctx *ctx, struct aipc_dict *d) {
@@ -97,7 +105,7 @@ static aipc_status push_on(aipc_ctx *ctx, struct aipc_dict *d, bool *under_way) 
     if (status != AIPC_OK) return status;
     status = aipc_dict_step(ctx, d);
     *under_way = aipc_load_relaxed64(&d->building) != 0;
-    return worse(status, aipc_dict_collect_and_unlock(ctx, d));
+    return worse(status, aipc_dict_leave(ctx, d, 0));
 }
 
 aipc_status aipc_dict_reserve(aipc_ctx *ctx, struct aipc_dict *d, uint64_t keys) {

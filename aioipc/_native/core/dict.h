@@ -134,7 +134,8 @@ aipc_status aipc_dict_delete(aipc_ctx *ctx, struct aipc_dict *d, const aipc_dict
                              aipc_dict_found *found);
 /* Takes all keys away at once.  Their memory is freed step by step, by this call and by later writers. */
 aipc_status aipc_dict_clear(aipc_ctx *ctx, struct aipc_dict *d);
-/* Frees what was retired and is no longer looked at; every write does some of it. */
+/* Frees what was retired and is no longer looked at.  Every fourth write does some of it, and every write that retires a
+ * large value; so a dict that nobody writes to may keep a few small blocks. */
 aipc_status aipc_dict_collect(aipc_ctx *ctx, struct aipc_dict *d);
 /* Makes a table with room for so many keys, and fills it, before they come. */
 aipc_status aipc_dict_reserve(aipc_ctx *ctx, struct aipc_dict *d, uint64_t keys);

@@ -79,7 +79,7 @@ static aipc_status what_to_make(aipc_seg *seg, struct aipc_dict *d, uint64_t lea
     if (current == 0 || aipc_load_relaxed64(&d->building) != 0) return AIPC_OK;
     aipc_status status = aipc_dict_view_at(seg, current, &now);
     if (status == AIPC_OK) status = aipc_dict_wanted(seg, d, &now, capacity);
-    if (status == AIPC_OK && *capacity < least) *capacity = least;
+    if (status == AIPC_OK && *capacity < least && (*capacity != 0 || now.capacity < least)) *capacity = least;
     return status;
 }
 

@@ -95,7 +95,8 @@ aipc_status aipc_dict_grow(aipc_ctx *ctx, struct aipc_dict *d, uint64_t least);
 
 /* Takes the lock, unless the dict is closed. */
 aipc_status aipc_dict_lock(aipc_ctx *ctx, struct aipc_dict *d);
-/* Frees what is retired as far as nobody looks at it.  pre: the lock is held; it is given back. */
-aipc_status aipc_dict_collect_and_unlock(aipc_ctx *ctx, struct aipc_dict *d);
+/* Gives the lock back, and frees what is retired as far as nobody looks at it: now and then, and at once after a
+ * change that retired so many bytes. */
+aipc_status aipc_dict_leave(aipc_ctx *ctx, struct aipc_dict *d, uint64_t retired);
 
 #endif

@@ -16,6 +16,7 @@ typedef struct change {
     aipc_dict_place at;
     aipc_dict_found old; /* filled when at.entry != 0 */
     uint64_t *moved;     /* the old entry's place in the table being built; NULL: it is not there yet */
+    uint64_t retired;    /* bytes of the old entry, once it is unlinked */
     bool rebuild;        /* one is due */
 } change;
 
@@ -99,6 +100,7 @@ static aipc_status replace(change *c, aipc_dict_draft *draft) {
     aipc_tx_after(&tx, &c->d->next_version, version + 1);
     if (c->moved != NULL) aipc_tx_after(&tx, c->moved, draft->entry);
     retire_after(&tx, c->d, c->at.entry);
+    c->retired = c->old.value_size;
     aipc_tx_publish(&tx, &c->view.places[c->at.place], draft->entry); /* SYNC hazard */
     return AIPC_OK;
 }
@@ -108,6 +110,7 @@ static void drop(change *c) {
     if (c->moved != NULL) aipc_tx_after(&tx, c->moved, 0);
     aipc_tx_after(&tx, &c->d->count, aipc_load_relaxed64(&c->d->count) - 1);
     retire_after(&tx, c->d, c->at.entry);
+    c->retired = c->old.value_size;
     aipc_tx_publish(&tx, &c->view.places[c->at.place], 0); /* SYNC hazard */
 }
 
@@ -160,7 +163,7 @@ static aipc_status put_once(change *c, aipc_dict_draft *draft, aipc_dict_mode mo
         if (status == AIPC_OK) draft->word = NULL;
         look_ahead(c);
     }
-    return worse(status, aipc_dict_collect_and_unlock(c->ctx, c->d));
+    return worse(status, aipc_dict_leave(c->ctx, c->d, c->retired));
 }
 
 aipc_status aipc_dict_put(aipc_ctx *ctx, struct aipc_dict *d, aipc_dict_draft *draft, aipc_dict_mode mode,
@@ -199,7 +202,7 @@ aipc_status aipc_dict_delete(aipc_ctx *ctx, struct aipc_dict *d, const aipc_dict
         drop(&c);
         look_ahead(&c);
     }
-    status = worse(status, aipc_dict_collect_and_unlock(ctx, d));
+    status = worse(status, aipc_dict_leave(ctx, d, c.retired));
     return status == AIPC_OK && c.rebuild ? begin_rebuild(ctx, d) : status;
 }
 
@@ -229,7 +232,7 @@ aipc_status aipc_dict_clear(aipc_ctx *ctx, struct aipc_dict *d) {
     aipc_status status = aipc_dict_lock(ctx, d);
     if (status != AIPC_OK) return status;
     status = detach(ctx->seg, d);
-    status = worse(status, aipc_dict_collect_and_unlock(ctx, d));
+    status = worse(status, aipc_dict_leave(ctx, d, 0));
     /* A step takes at least eight entries, or a table: more steps than there is memory for are going in a circle. */
     uint64_t left = ctx->seg->limit / (sizeof(struct aipc_dict_entry) + AIPC_BLOCK_OVERHEAD) + SHED_ROUNDS;
     while (status == AIPC_OK && aipc_load_relaxed64(&d->shedding) != 0) {
@@ -240,7 +243,7 @@ aipc_status aipc_dict_clear(aipc_ctx *ctx, struct aipc_dict *d) {
         if (status == AIPC_STALLED || status == AIPC_CLOSED) return AIPC_OK; /* later writers go on */
         if (status != AIPC_OK) break;
         status = aipc_dict_step(ctx, d);
-        status = worse(status, aipc_dict_collect_and_unlock(ctx, d));
+        status = worse(status, aipc_dict_leave(ctx, d, 0));
     }
     return worse(status, aipc_dict_collect(ctx, d));
 }
