@@ -211,6 +211,44 @@ static void what_a_leaver_had_comes_back(void) {
     close_pair();
 }
 
+/* A leaver that dies between the end of its participation and telling of it. */
+static void what_an_untold_leaver_had_comes_back(void) {
+    static uint8_t room[AIPC_QUEUE_INLINE];
+    aipc_message lease, message;
+    for (int how = 0; how < 4; how++) {
+        open_pair(0, 0);
+        OK(put_message(&A, a, 0, 30));
+        OK(lease_message(&B, b, &lease));
+        fixture_detach(&B);
+        aipc_store_relaxed32(&a->out.reclaimed, aipc_load_relaxed32(&A.header->recoveries));
+        aipc_ctx *ctx = enter(&A);
+        if (how == 0) OK(take_message(&A, a, 0, 30));
+        if (how == 1) OK(aipc_queue_lease(ctx, a, &lease));
+        if (how == 2) OK(aipc_queue_peek(ctx, a, room, sizeof room, &message));
+        if (how == 3) CHECK_EQ(aipc_queue_joined(ctx, a), AIPC_AGAIN);
+        if (how == 3) CHECK_EQ(stats_of(a).queued, 1);
+        aipc_ctx_leave(ctx);
+        fixture_attach(&B);
+        b = fixture_queue(&B);
+        close_pair();
+    }
+}
+
+/* Who never reports what it took does not spoil its generation. */
+static void a_holder_does_not_overflow(void) {
+    open_pair(0, 0);
+    OK(put_message(&A, a, 0, 30));
+    OK(put_message(&A, a, 1, 30));
+    OK(take_message(&A, a, 0, 30));
+    struct aipc_queue_holder *holder = &a->holders[A.slot];
+    holder->plain |= UINT32_MAX;
+    OK(take_message(&A, a, 1, 30));
+    CHECK_EQ(holder->plain, (uint64_t)A.generation << 32 | UINT32_MAX);
+    OK(report_done(&A, a, 2));
+    OK(joined(&A, a));
+    close_pair();
+}
+
 static void peek_leaves_it_there(void) {
     static uint8_t room[70000];
     aipc_message message, lease;
@@ -441,6 +479,8 @@ int main(void) {
     RUN(a_full_heap_refuses_and_recovers);
     RUN(a_lease_is_settled_once);
     RUN(what_a_leaver_had_comes_back);
+    RUN(what_an_untold_leaver_had_comes_back);
+    RUN(a_holder_does_not_overflow);
     RUN(peek_leaves_it_there);
     RUN(clear_drops_what_is_queued);
     RUN(shutdown_ends_puts_and_then_takes);

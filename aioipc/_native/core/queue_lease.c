@@ -108,16 +108,25 @@ static aipc_status lease_locked(leasing *l) {
     return AIPC_OK;
 }
 
+static aipc_status lease_once(leasing *l) {
+    aipc_status status = aipc_domain_lock(l->ctx, &l->queue->out.domain);
+    if (status != AIPC_OK) return status;
+    status = lease_locked(l);
+    aipc_domain_unlock(l->ctx, &l->queue->out.domain);
+    return status;
+}
+
 static aipc_status lease_some(leasing *l) {
     struct aipc_queue *queue = l->queue;
     uint32_t state = aipc_load_seq_cst32(&queue->state);
     aipc_status status = AIPC_OK, end = (state & AIPC_QUEUE_CLOSED) != 0 ? AIPC_CLOSED : AIPC_SHUT_DOWN;
     if (aipc_queue_needs_tending(l->ctx->seg, queue, state)) status = aipc_queue_tend(l->ctx, queue);
     if (status == AIPC_OK && (state & (AIPC_QUEUE_CLOSED | AIPC_QUEUE_DISCARD)) != 0) status = end;
-    if (status == AIPC_OK) status = aipc_domain_lock(l->ctx, &queue->out.domain);
-    if (status != AIPC_OK) return status;
-    status = lease_locked(l);
-    aipc_domain_unlock(l->ctx, &queue->out.domain);
+    if (status == AIPC_OK) status = lease_once(l);
+    if (status == AIPC_AGAIN && aipc_queue_may_be_owed(queue)) {
+        status = aipc_queue_tend(l->ctx, queue);
+        if (status == AIPC_OK) status = lease_once(l);
+    }
     return status == AIPC_AGAIN && state != 0 ? end : status;
 }
 

@@ -122,6 +122,12 @@ static inline aipc_status aipc_queue_own_holder(aipc_seg *seg, struct aipc_queue
     return aipc_queue_claim_holder(seg, queue, *holder);
 }
 
+/* What `plain` becomes when `count` more are taken; full is full, for those who never report. */
+static inline uint64_t aipc_holder_add(uint64_t plain, uint64_t count) {
+    uint64_t room = UINT32_MAX - (plain & UINT32_MAX);
+    return plain + (count < room ? count : room);
+}
+
 /* Must somebody reclaim or drain before the queue means what it says? */
 static inline bool aipc_queue_needs_tending(const aipc_seg *seg, const struct aipc_queue *queue, uint32_t state) {
     return (state & AIPC_QUEUE_DISCARD) != 0 ||
@@ -129,6 +135,12 @@ static inline bool aipc_queue_needs_tending(const aipc_seg *seg, const struct ai
 }
 
 /* ---- whole steps: they take the lock themselves --------------------------------------------------- */
+
+/* For who finds nothing: has somebody died who had leases?  header.recoveries does not move when a leaver dies between
+ * the end of its participation and telling of it; its FIFO's hang-up wakes those who wait, and here they look. */
+static inline bool aipc_queue_may_be_owed(const struct aipc_queue *queue) {
+    return aipc_load_relaxed64(&queue->out.leases) != 0;
+}
 
 /* Reclaims what the dead left, and drains a queue that was shut down at once. */
 aipc_status aipc_queue_tend(aipc_ctx *ctx, struct aipc_queue *queue);

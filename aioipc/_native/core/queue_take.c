@@ -101,7 +101,7 @@ static aipc_status take_records(taking *t, aipc_tx *tx) {
 static aipc_status commit(taking *t, aipc_tx *tx, struct aipc_queue_holder *holder) {
     struct aipc_queue_out *out = &t->queue->out;
     if (t->messages != NULL)
-        aipc_tx_set(tx, &holder->plain, aipc_load_relaxed64(&holder->plain) + t->n);
+        aipc_tx_set(tx, &holder->plain, aipc_holder_add(aipc_load_relaxed64(&holder->plain), t->n));
     else
         aipc_tx_after(tx, &out->done, aipc_load_relaxed64(&out->done) + t->n);
     aipc_tx_after(tx, &out->bytes, aipc_load_relaxed64(&out->bytes) + t->bytes);
@@ -129,7 +129,16 @@ static aipc_status take_locked(taking *t) {
 
 static aipc_status ended(uint32_t state) { return (state & AIPC_QUEUE_CLOSED) != 0 ? AIPC_CLOSED : AIPC_SHUT_DOWN; }
 
-/* One hold of the lock.  The state is read first: whoever finds it shut down finds every message put before. */
+static aipc_status take_once(taking *t) {
+    aipc_status status = aipc_domain_lock(t->ctx, &t->queue->out.domain);
+    if (status != AIPC_OK) return status;
+    status = take_locked(t);
+    aipc_domain_unlock(t->ctx, &t->queue->out.domain);
+    if (t->words != 0) (void)aipc_orphans_free(t->ctx, t->words);
+    return status;
+}
+
+/* The state is read first: whoever finds it shut down finds every message put before. */
 static aipc_status take_some(taking *t) {
     struct aipc_queue *queue = t->queue;
     uint32_t state = aipc_load_seq_cst32(&queue->state);
@@ -138,11 +147,11 @@ static aipc_status take_some(taking *t) {
         if (status != AIPC_OK) return status;
     }
     if ((state & (AIPC_QUEUE_CLOSED | AIPC_QUEUE_DISCARD)) != 0) return ended(state);
-    aipc_status status = aipc_domain_lock(t->ctx, &queue->out.domain);
-    if (status != AIPC_OK) return status;
-    status = take_locked(t);
-    aipc_domain_unlock(t->ctx, &queue->out.domain);
-    if (t->words != 0) (void)aipc_orphans_free(t->ctx, t->words);
+    aipc_status status = take_once(t);
+    if (status == AIPC_AGAIN && aipc_queue_may_be_owed(queue)) {
+        status = aipc_queue_tend(t->ctx, queue);
+        if (status == AIPC_OK) status = take_once(t);
+    }
     return status == AIPC_AGAIN && state != 0 ? ended(state) : status;
 }
 
@@ -249,6 +258,7 @@ static aipc_status peek_some(aipc_ctx *ctx, const struct aipc_queue *queue, uint
 aipc_status aipc_queue_peek(aipc_ctx *ctx, struct aipc_queue *queue, void *room, uint64_t room_size,
                             aipc_message *message) {
     identity who = {0};
+    bool looked = false;
     for (uint64_t from = 0;;) {
         uint32_t state = aipc_load_seq_cst32(&queue->state);
         aipc_status status = AIPC_OK;
@@ -258,6 +268,11 @@ aipc_status aipc_queue_peek(aipc_ctx *ctx, struct aipc_queue *queue, void *room,
         if (status != AIPC_OK) return status;
         status = peek_some(ctx, queue, room, room_size, &from, &who, message);
         aipc_domain_unlock(ctx, &queue->out.domain);
+        if (status == AIPC_AGAIN && !looked && aipc_queue_may_be_owed(queue)) {
+            looked = true;
+            status = aipc_queue_tend(ctx, queue);
+            if (status == AIPC_OK) continue;
+        }
         if (status != AIPC_OK) return status == AIPC_AGAIN && state != 0 ? ended(state) : status;
         message->data = message->size <= room_size ? room : NULL;
         if (message->data == NULL || from >= message->size) return AIPC_OK;
