@@ -23,7 +23,7 @@ def segment(segment_name: str) -> Iterator[ManagedSharedMemory]:
     if not segment.closed:
         report = segment.check_sanity()
         assert report, report
-    segment.close()
+    segment.close(when_released=True)
 
 
 @pytest.fixture
@@ -123,35 +123,52 @@ DISTURBANCES: dict[str, Callable[[Dict], Any]] = {
 }
 
 
-def disturb(test: Link, name: str, how: str) -> None:
-    with ManagedSharedMemory.open(name) as segment:
-        d: Dict = SharedDict(segment, "d")
-        DISTURBANCES[how](d)
-        del d
-        gc.collect()
-        if how != "destroyed":
-            settle(SharedDict(segment, "d"))
-        refill(SharedDict(segment, "other"))
-
-
-@pytest.mark.parametrize("by", ["this process", "another process"])
-@pytest.mark.parametrize("how", DISTURBANCES)
-def test_a_view_stays_as_it_is_when_its_value_is(
-    spawn: Spawn, segment_name: str, d: Dict, how: str, by: str
-) -> None:
+def shown_while(d: Dict, act: Callable[[], object]) -> None:
+    """A view of d["k"], what was taken from it, and `act` meanwhile."""
     d["first"] = 1
     d["k"] = VALUE
     with d.view("k") as v, v["photo"] as photo:
         inner = v["scores"]
-        if by == "another process":
-            assert spawn(disturb, segment_name, how).result() is None
-        else:
-            DISTURBANCES[how](d)
-            refill(d)
+        act()
+        refill(d)
         assert photo == VALUE["photo"]
         assert inner.decode() == VALUE["scores"]
         assert v.decode() == VALUE
         inner.release()
+
+
+@pytest.mark.parametrize("how", DISTURBANCES)
+def test_a_view_stays_as_it_is_when_its_value_is(d: Dict, how: str) -> None:
+    shown_while(d, lambda: DISTURBANCES[how](d))
+
+
+def disturb(test: Link, name: str) -> None:
+    """Does to the dict of the segment what it is told, and overwrites all memory that comes free."""
+    with ManagedSharedMemory.open(name) as segment:
+        while how := test.receive():
+            d: Dict = SharedDict(segment, "d")
+            DISTURBANCES[how](d)
+            if how != "destroyed":
+                settle(d)
+            del d
+            gc.collect()
+            refill(SharedDict(segment, "other"))
+            test.send("done")
+
+
+def test_a_view_stays_as_it_is_whatever_another_process_does(
+    spawn: Spawn, segment: ManagedSharedMemory, segment_name: str
+) -> None:
+    peer = spawn(disturb, segment_name)
+    for how in DISTURBANCES:
+
+        def act(how: str = how) -> None:
+            peer.send(how)
+            assert peer.receive() == "done"
+
+        shown_while(SharedDict(segment, "d"), act)
+    peer.send(None)
+    assert peer.result() is None
 
 
 def test_a_memoryview_outlives_its_view_and_keeps_the_value(d: Dict) -> None:
