@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aioipc import ClosedError, ManagedSharedMemory, SegmentFullError, SharedDict
+from tests.support.forked import forked
 from tests.support.peers import Link, Peer
 
 Dict = SharedDict[Any, Any]
@@ -45,10 +46,10 @@ def settle(d: Dict) -> int:
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        (None, "nil"), (True, "bool"), (-5, "int"), (2**64 - 1, "int"), (0.5, "float"), ("ä" * 300, "str"), ("", "str"),
-        (b"", "bytes"), (b"x" * 70_000, "bytes"), ([], "array"), ([1, [2]], "array"), ({}, "map"), (VALUE, "map"),
-        (datetime(2024, 2, 29, tzinfo=UTC), "timestamp"), (list(range(10_000)), "array"),
-        ({i: str(i) for i in range(2000)}, "map"),
+        (None, "nil"), (True, "bool"), (-5, "int"), (2**64 - 1, "int"), (0.5, "float"), ("ä" * 300, "str"),
+        ("", "str"), (b"", "bytes"), (b"x" * 70_000, "bytes"), ([], "array"), ([1, [2]], "array"),
+        ({}, "map"), (VALUE, "map"), (datetime(2024, 2, 29, tzinfo=UTC), "timestamp"),
+        (list(range(10_000)), "array"), ({i: str(i) for i in range(2000)}, "map"),
     ],
     ids=lambda part: repr(part)[:20],
 )  # fmt: skip
@@ -337,3 +338,34 @@ def test_views_of_old_values_do_not_keep_newer_ones(d: Dict, renewed: bool) -> N
     for v in views:
         v.release()
     assert free - settle(d) < 4096
+
+
+def roll(views: list[Any], d: Dict, count: int) -> None:
+    """Views the value, and lets the oldest view go; then replaces it."""
+    if len(views) == count:
+        views.pop(0).release()
+    views.append(d.view("k"))
+    d["k"] = [b"x" * 1000]
+
+
+def roll_when_told(test: Link, d: Dict, count: int) -> None:
+    views: list[Any] = []
+    while test.receive():
+        roll(views, d, count)
+        test.send("rolled")
+
+
+def test_views_of_several_processes_do_not_keep_newer_values(d: Dict) -> None:
+    views: list[Any] = []
+    count = 40  # more than can be pinned, and looked at in one step, when three processes do so
+    d["k"] = None
+    free = settle(d)
+    with forked(roll_when_told, d, count) as a, forked(roll_when_told, d, count) as b:
+        for _ in range(1000):
+            for child in (a, b):
+                child.send("roll")
+                assert child.receive() == "rolled"
+            roll(views, d, count)
+            assert free - d.segment.free_memory < 250_000  # of 130,000 that is viewed
+    for view in views:
+        view.release()

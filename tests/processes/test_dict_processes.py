@@ -67,7 +67,7 @@ def claim(test: Link, number: int, d: Dict) -> list[int]:
 
 def test_what_is_claimed_by_compare_and_set_is_claimed_once(d: Dict) -> None:
     claimed = together(PROCESSES, claim, d)
-    assert sorted(sum(claimed, [])) == list(range(ROUNDS))
+    assert sorted(i for keys in claimed for i in keys) == list(range(ROUNDS))
     assert all(d[key] == number for number, keys in enumerate(claimed) for key in keys)
 
 
@@ -96,7 +96,7 @@ def pop_all(test: Link, number: int, d: Dict, how: str) -> list[Any]:
 def test_each_item_is_taken_by_exactly_one_process(d: Dict, how: str) -> None:
     d.update((i, [i]) for i in range(ROUNDS))
     taken = together(PROCESSES, pop_all, d, how)
-    assert sorted(sum(taken, [])) == [[i] for i in range(ROUNDS)]
+    assert sorted(value for values in taken for value in values) == [[i] for i in range(ROUNDS)]
     assert d == {}
     if how == "popitem":
         assert all(values == sorted(values, reverse=True) for values in taken)
@@ -237,7 +237,7 @@ def test_interpreters_with_different_hash_seeds_agree(segment_name: str, d: Dict
 # ----------------------------------------------------------------------------------- fork, pickles, destroy
 
 
-def test_a_forked_childs_handles_and_iterators_go_on_as_its_own(segment: ManagedSharedMemory, d: Dict) -> None:
+def test_a_forked_childs_iterators_go_on_as_its_own(segment: ManagedSharedMemory, d: Dict) -> None:
     d.update((i, i) for i in range(10))
     iterator, items = iter(d), d.items()
     assert next(iterator) == 0

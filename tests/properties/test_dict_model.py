@@ -1,7 +1,7 @@
 """A SharedDict against a dict, driven from three processes, any of which may be killed between two steps.
 
 The model: a dict and its order, the same for everybody; views show what was there when they were made, until
-they are released or their process dies.  After every step the segment is sound; in the end all memory is back.
+they are released or their process dies.  After every step the segment is sound; in the end memory is back.
 """
 
 import random
@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from aioipc import MISSING, ManagedSharedMemory, SegmentFullError, SharedDict
 from tests.support.forked import Forked, forked
@@ -23,12 +29,13 @@ Dict = SharedDict[Any, Any]
 
 # Keys travel as numbers.  Few, so that they meet; some are equal to others (1, True, 1.0), some are long.
 KEYS: list[Any] = [
-    0, 1, True, 1.0, -0.0, "", "a", "名前", b"", b"a", None, (), (1, "a"), (1.0, "a"), 2**64 - 1, -(2**63), 0.5,
+    0, 1, True, 1.0, -0.0, "", "a", "名前", b"", b"a", None, (), (1, "a"), (1.0, "a"),
+    2**64 - 1, -(2**63), 0.5,
     "k" * 300, ("t" * 1000, (None,)), *range(10, 40),
 ]  # fmt: skip
 keys = st.integers(0, len(KEYS) - 1)
 # Values as (seed, size): what they are is worked out on both sides.
-sizes = st.one_of(st.integers(0, 50), st.integers(51, 5000), st.sampled_from([0, 31, 32, 255, 256, 65536, 100_000]))
+sizes = st.integers(0, 50) | st.integers(51, 5000) | st.sampled_from([0, 31, 32, 255, 256, 65536, 100_000])
 values = st.tuples(st.integers(0, 255), sizes)
 
 
@@ -81,7 +88,7 @@ SHARED_ONLY: dict[str, Callable[[Any, Any, Any], Any]] = {
     "claim": lambda d, key, value: d.compare_and_set(key, MISSING, value),
     "swap": lambda d, key, value: d.compare_and_set(key, d.get(key, MISSING), value),
     "fail": lambda d, key, value: d.compare_and_set(key, "never", value),
-    "many": lambda d, key, value: d.update(((("many", i), value_of(i % 256, i % 40)) for i in range(200))),
+    "many": lambda d, key, value: d.update((("many", i), value_of(i % 256, i % 40)) for i in range(200)),
     "fewer": lambda d, key, value: [d.pop(("many", i), None) for i in range(0, 200, 3)] and None,
 }
 OPERATIONS_OF_ALL = OPERATIONS | SHARED_ONLY
@@ -157,7 +164,7 @@ class DictMachine(RuleBasedStateMachine):
             assert answer == operate(self.model, operation, KEYS[key], value_of(*value))
 
     @rule(who=who, operation=st.sampled_from(sorted(SHARED_ONLY)), key=keys, value=values)
-    def operate_as_only_a_shared_one_can(self, who: int, operation: str, key: int, value: tuple[int, int]) -> None:
+    def operate_as_shared(self, who: int, operation: str, key: int, value: tuple[int, int]) -> None:
         answer = self.ask(who, operation, key, value)
         if answer == ["full"] and operation == "many":
             self.model = self.d.copy()

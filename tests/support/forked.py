@@ -6,7 +6,7 @@
         child.receive()
         child.kill()
 
-What `act` returns must be a JSON value.  A child dies with the thread that forked it, and at the end of `with`.
+What `act` returns is a JSON value.  A child dies with the thread that forked it, and at the end of `with`.
 """
 
 import ctypes

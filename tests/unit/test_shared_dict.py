@@ -74,9 +74,7 @@ def test_the_same_name_is_the_same_dict(segment: ManagedSharedMemory, d: Dict) -
 
 
 def test_other_names_and_no_name_are_other_dicts(segment: ManagedSharedMemory, d: Dict) -> None:
-    others: list[Dict] = [
-        SharedDict(segment, "e"), SharedDict(segment), SharedDict(segment), SharedDict(segment, unique_instance),
-    ]  # fmt: skip
+    others: list[Dict] = [SharedDict(segment, name) for name in ("e", None, None, unique_instance)]
     for number, other in enumerate(others):
         other["who"] = number
     assert [other["who"] for other in others] == [0, 1, 2, 3]
@@ -115,7 +113,6 @@ def test_repr_says_name_and_length_and_never_raises(segment: ManagedSharedMemory
     assert "SharedDict" in repr(d.keys())
     segment.close()
     assert "closed" in repr(d)
-    assert "SharedDict" in repr(SharedDict.__new__(SharedDict))
 
 
 EVERYTHING: dict[str, Callable[[Dict], Any]] = {
@@ -212,7 +209,7 @@ def test_missing_is_no_value_to_be_stored(d: Dict) -> None:
             lambda: d.setdefault("a", MISSING),
             lambda: d.update(a=[MISSING]),
         ):
-            with pytest.raises(TypeError, match="_Missing"):
+            with pytest.raises(TypeError, match="Missing"):
                 write()
 
     unchanged(d, act)
@@ -273,7 +270,6 @@ BAD_KEYS: list[tuple[Any, type[Exception], str]] = [
     (Unknown(), TypeError, "Unknown cannot be a key"),
     (frozenset(), TypeError, "frozenset cannot be a key"),
     ((1, (frozenset(),)), TypeError, "frozenset cannot be a key"),
-    (msgpack.ExtType(1, b""), TypeError, "ExtType cannot be a key"),
     ([], TypeError, "unhashable type: 'list'"),
     ((1, []), TypeError, "unhashable type: 'list'"),
     (2**64, OverflowError, "does not fit"),
@@ -313,21 +309,24 @@ def test_ints_live_up_to_the_edges_of_64_bits(d: Dict, number: int) -> None:
 
 
 def test_depth_ends_in_a_clear_error_and_not_earlier_on_the_way_back(d: Dict) -> None:
-    value: Any = 1
-    for depth in range(1, 1200):
-        value = [value]
-        try:
-            d["deep"] = value
-        except ValueError as error:
-            assert "nested too deep" in str(error)
-            assert depth > 500
-            break
-        read = d["deep"]
-    else:
-        pytest.fail("no limit")
-    for _ in range(depth - 1):
+    def nested(depth: int) -> Any:
+        value: Any = depth
+        for _ in range(depth):
+            value = [value]
+        return value
+
+    def fill() -> None:
+        for depth in range(1, 1200):
+            d["deep"] = nested(depth)
+            assert isinstance(d["deep"], list)
+
+    with pytest.raises(ValueError, match="nested too deep"):
+        fill()
+    read, depth = d["deep"], 0
+    while isinstance(read, list):
         [read] = read
-    assert read == 1
+        depth += 1
+    assert read == depth > 500
 
 
 # --------------------------------------------------------------------------------------- values are copies
