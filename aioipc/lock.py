@@ -96,12 +96,9 @@ class Lock(SharedObject, _core.LockHandle):
     def _restore_local_state(self, state: Any) -> None:
         self.spin_us = state
 
-    def __repr__(self) -> str:
-        name = "" if self.pin.kind == _core.ANONYMOUS or self.opening.closed else f" {self.name!r}"
-        if self.opening.closed:
-            return f"<aioipc.Lock{name} [closed]>"
+    def _describe(self) -> str:
         statistics = self.statistics()
         state = f"locked by {statistics.owner_pid}" if statistics.locked else "unlocked"
         abandoned = ", abandoned" if statistics.abandoned else ""
         waiters = f", waiters:{statistics.waiters}" if statistics.waiters else ""
-        return f"<aioipc.Lock{name} [{state}{abandoned}{waiters}]>"
+        return f"[{state}{abandoned}{waiters}]"

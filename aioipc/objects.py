@@ -118,6 +118,19 @@ class SharedObject(_core.Handle):
     def _found(self) -> None:
         """Sets what `__init__` would have set, for a handle that was found."""
 
+    def _describe(self) -> str:
+        """Its state, for people."""
+        return ""
+
+    def __repr__(self) -> str:
+        kind = f"aioipc.{type(self).__name__}"
+        if self.pin is None:  # its constructor failed
+            return f"<{kind} [not there]>"
+        if self.opening.closed:
+            return f"<{kind} [closed]>"
+        name = "" if self.pin.kind == _core.ANONYMOUS else f" {self.name!r}"
+        return f"<{kind}{name} {'[destroyed]' if self.pin.destroyed else self._describe()}>"
+
     def __reduce__(self) -> Any:
         return _rebuild, (type(self), self.segment, self.pin.offset, self.pin.serial, self._local_state())
 

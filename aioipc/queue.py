@@ -203,12 +203,6 @@ class Queue(SharedObject, _core.QueueHandle, Generic[T]):
         """Whether there are `maxsize` items now; never, when that is 0."""
         return 0 < self.maxsize <= self.qsize()
 
-    @property
-    def maxsize(self) -> int:
-        """How many items it holds at most; 0: any number."""
-        maximum: int = self._statistics()["maxsize"]
-        return maximum
-
     def statistics(self) -> QueueStatistics:
         """The queue at this moment, as a frozen record."""
         return QueueStatistics(**self._statistics())
@@ -237,13 +231,10 @@ class Queue(SharedObject, _core.QueueHandle, Generic[T]):
     def _restore_local_state(self, state: Any) -> None:
         self._encoder = state
 
-    def __repr__(self) -> str:
-        name = "" if self.pin.kind == _core.ANONYMOUS or self.opening.closed else f" {self.name!r}"
-        if self.opening.closed:
-            return f"<aioipc.Queue{name} [closed]>"
+    def _describe(self) -> str:
         statistics = self.statistics()
         unfinished = f" tasks={statistics.unfinished}" if statistics.unfinished else ""
-        return f"<aioipc.Queue{name} maxsize={statistics.maxsize} qsize={statistics.qsize}{unfinished}>"
+        return f"maxsize={statistics.maxsize} qsize={statistics.qsize}{unfinished}"
 
 
 class Lease(Generic[T]):

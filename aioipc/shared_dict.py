@@ -137,13 +137,8 @@ class SharedDict(SharedObject, _core.DictHandle, MutableMapping[K, V]):
         """The dict at this moment, as a frozen record."""
         return DictStatistics(**self._statistics())
 
-    def __repr__(self) -> str:
-        if self.opening.closed:
-            return "<aioipc.SharedDict [closed]>"
-        if self.pin.destroyed:
-            return "<aioipc.SharedDict [destroyed]>"
-        name = "" if self.pin.kind == _core.ANONYMOUS else f" {self.name!r}"
-        return f"<aioipc.SharedDict{name} of {len(self)}>"
+    def _describe(self) -> str:
+        return f"of {len(self)}"
 
 
 class _Keys(KeysView[K]):

@@ -38,21 +38,13 @@ cdef class PinnedValue(Owner):
         if self.identity == self.dict.seg.self:
             aipc_value_unpin(self.dict.seg, self.index)
             if aipc_ctx_enter(self.dict.seg, &ctx) == AIPC_OK:  # else a later write to the dict frees it
-                self.free(ctx)
+                aipc_dict_collect_if_free(ctx, self.dict.dict)
+                aipc_ctx_leave(ctx)
         self.opening.exports -= 1
         try:
             self.opening.finish_close()
         except Exception:
             pass
-
-
-    cdef void free(self, aipc_ctx *ctx) noexcept:
-        """The value, if it was replaced or deleted meanwhile."""
-        global shield
-        shield += 1
-        aipc_dict_collect(ctx, self.dict.dict)
-        shield -= 1
-        aipc_ctx_leave(ctx)
 
 
 cdef class CopiedValue(Owner):

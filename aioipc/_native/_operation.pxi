@@ -80,6 +80,10 @@ cdef class Operation:
         """Whether others of this process came first."""
         return False
 
+    cdef bint last_chance(self) except -1:
+        """Before giving up without having waited: tries again, if a death was not noticed yet."""
+        return False
+
     cdef aipc_status stand(self, aipc_ctx *ctx, uint32_t bell, uint64_t token, uint32_t *node):
         raise NotImplementedError
 
@@ -256,7 +260,7 @@ cdef bint block(Operation operation, object timeout) except -1:
     if operation.ready():
         return True
     if limit == 0:
-        return False
+        return operation.last_chance()
     if timeout is not None:
         deadline = aipc_os_now() + <uint64_t>(limit * 1e9)
     sleeper = Sleeper.__new__(Sleeper)

@@ -307,6 +307,8 @@ cdef class QueueHandle(Handle):
         """Takes the next item.  Raises QueueEmpty when there is none, QueueShutDown when there will be none."""
         self.ready()
         item = self.take()
+        if item is NOT_YET and self.revive():
+            item = self.take()
         if item is NOT_YET:
             raise QueueEmpty(f"{self!r}: await get() to wait for an item")
         return item
@@ -406,9 +408,27 @@ cdef class QueueHandle(Handle):
         aipc_queue_stats_get(self.queue.queue, &stats)
         return stats.queued
 
+    cdef bint revive(self) except -1:
+        """Recovers the dead that nobody has noticed, if items may hang on it; whether there were any.  Who waits
+        notices by itself; this is for those who do not."""
+        cdef aipc_queue_stats stats
+        cdef uint32_t recovered = 0
+        aipc_queue_stats_get(self.queue.queue, &stats)
+        if stats.leased == 0 and stats.unfinished == stats.queued:
+            return False
+        cdef aipc_ctx *ctx = self.queue.attachment.enter()
+        cdef aipc_status status = aipc_recover_all(ctx, &recovered)
+        if status == AIPC_OK:
+            status = aipc_queue_joined(ctx, self.queue.queue)  # looks at what the dead held
+        aipc_ctx_leave(ctx)
+        if status != AIPC_AGAIN:
+            check(self.queue.seg, status, "looking after dead processes")
+        return recovered > 0
+
     def _statistics(self):
         cdef aipc_queue_stats stats
         self.ready()
+        self.revive()
         aipc_queue_stats_get(self.queue.queue, &stats)
         return {
             "qsize": stats.queued, "maxsize": stats.maxsize, "bytes": stats.bytes,
@@ -416,6 +436,14 @@ cdef class QueueHandle(Handle):
             "put": stats.put, "taken": stats.taken, "returned": stats.returned, "getters": stats.getters,
             "putters": stats.putters, "joiners": stats.joiners,
             "shut_down": bool(stats.state & AIPC_QUEUE_SHUTDOWN)}
+
+    @property
+    def maxsize(self) -> int:
+        """How many items it holds at most; 0: any number."""
+        cdef aipc_queue_stats stats
+        self.ready()
+        aipc_queue_stats_get(self.queue.queue, &stats)
+        return stats.maxsize
 
     @property
     def _codec(self) -> int:

@@ -18,6 +18,9 @@ cdef class QueueOperation(Operation):
     cdef aipc_status again(self, aipc_ctx *ctx, uint32_t node):
         return aipc_queue_again(ctx, self.handle.queue.queue, self.role, node)
 
+    cdef bint last_chance(self) except -1:
+        return self.handle.revive() and self.succeeds()
+
     cdef aipc_status leave(self, aipc_ctx *ctx, uint32_t node) noexcept:
         return aipc_queue_leave(ctx, self.handle.queue.queue, self.role, node)
 
@@ -147,6 +150,8 @@ cdef class HeldLease:
 
     def settle(self, bint done):
         """Reports it as dealt with, or returns it.  Raises NotOwnerError when this process no longer has it."""
+        if self.handle.opening.closed:
+            raise ClosedError("the segment was closed while an item was on lease; the item went back to its queue")
         check(self.handle.queue.seg, self.end(done), "settling a lease")
 
     cdef aipc_status end(self, bint done) noexcept:

@@ -197,6 +197,9 @@ cdef extern from "aipc.h":
     aipc_status aipc_value_pin(aipc_seg *seg, uint64_t block, uint32_t *pin)
     void aipc_value_unpin(aipc_seg *seg, uint32_t pin)
 
+    # --- recovery.h
+    aipc_status aipc_recover_all(aipc_ctx *ctx, uint32_t *recovered)
+
     # --- queue.h
     enum: AIPC_QUEUE_INLINE, AIPC_QUEUE_BATCH
     enum: AIPC_QUEUE_SHUTDOWN
@@ -290,6 +293,7 @@ cdef extern from "aipc.h":
     aipc_status aipc_dict_delete(aipc_ctx *ctx, aipc_dict *d, const aipc_dict_key *key, uint64_t version,
                                  aipc_dict_found *found)
     aipc_status aipc_dict_clear(aipc_ctx *ctx, aipc_dict *d)
+    void aipc_dict_collect_if_free(aipc_ctx *ctx, aipc_dict *d)
     aipc_status aipc_dict_collect(aipc_ctx *ctx, aipc_dict *d)
     void aipc_dict_close(aipc_dict *d)
     cbool aipc_dict_closed(const aipc_dict *d)

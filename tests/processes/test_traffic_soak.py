@@ -1,7 +1,7 @@
 """Producers, consumers and dict users at work while one of them is killed every 20 ms.
 
-Who is killed is replaced.  A tally in a Block says what was put and what was dealt with: at the end each item and
-each value is accounted for.
+Who is killed is replaced.  A tally in a Block says what was put and what was dealt with: at the end each item
+and each value is accounted for.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ PACE = 0.02  # seconds from one kill to the next
 
 
 class Tally:
-    """A flag to stop; for each producer its next number, a byte for each item put, and one for each item dealt
+    """A flag to stop; for each producer its next number, a byte for each item put and for each item dealt
     with: no byte has two writers that could undo each other's."""
 
     ROOM = 2_000_000  # items of one producer
@@ -211,7 +211,8 @@ def account(segment: ManagedSharedMemory, tally: Tally, queue: Queue[list[object
         lost = [serial for serial in range(begun) if put[serial] and not done[serial]]
         assert not lost, f"producer {producer}: {len(lost)} of {begun} items lost: {lost[:5]}"
         print(f"producer {producer}: {begun} items, {sum(done) - sum(put)} of the dying came through")
-    for key, value in SharedDict(segment, "table").items():
+    table: SharedDict[int, list[object]] = SharedDict(segment, "table")
+    for key, value in table.items():
         whole(key, value)
 
 

@@ -20,15 +20,31 @@ aipc_status aipc_dict_lock(aipc_ctx *ctx, struct aipc_dict *d) {
     return AIPC_CLOSED;
 }
 
-/* *more: something went.  pre: the lock is held; it is given back. */
-static aipc_status collect_some(aipc_ctx *ctx, struct aipc_dict *d, bool *more) {
+/* Makes orphans of what nobody looks at any more.  pre: the lock is held; it is given back. */
+static aipc_status take_some(aipc_ctx *ctx, struct aipc_dict *d, uint32_t *words) {
     const aipc_retired retired = {.domain = &d->domain, .list = &d->retired, .flags = AIPC_PART,
                                   .skip = &d->skip};
-    uint32_t words = 0;
-    aipc_status status = aipc_retired_take(ctx, &retired, &words);
+    *words = 0;
+    aipc_status status = aipc_retired_take(ctx, &retired, words);
     aipc_domain_unlock(ctx, &d->domain);
+    return status;
+}
+
+/* *more: something went.  pre: as above. */
+static aipc_status collect_some(aipc_ctx *ctx, struct aipc_dict *d, bool *more) {
+    uint32_t words;
+    aipc_status status = take_some(ctx, d, &words);
     *more = words != 0;
     return worse(status, aipc_orphans_free(ctx, words));
+}
+
+void aipc_dict_collect_if_free(aipc_ctx *ctx, struct aipc_dict *d) {
+    uint32_t words;
+    if (aipc_load_relaxed64(&d->retired) == 0 || !aipc_domain_try_lock(ctx, &d->domain)) return;
+    (void)take_some(ctx, d, &words);
+    if (words == 0) return;
+    ctx->untidy = true; /* freed now, or by a later operation of this context if the heap is locked */
+    aipc_orphans_tidy(ctx);
 }
 
 aipc_status aipc_dict_leave(aipc_ctx *ctx, struct aipc_dict *d, uint64_t retired) {

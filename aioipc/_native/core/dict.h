@@ -137,6 +137,8 @@ aipc_status aipc_dict_clear(aipc_ctx *ctx, struct aipc_dict *d);
 /* Frees what was retired and is no longer looked at.  Every fourth write does some of it, and every write that retires a
  * large value; so a dict that nobody writes to may keep a few small blocks. */
 aipc_status aipc_dict_collect(aipc_ctx *ctx, struct aipc_dict *d);
+/* The same, but never waits: when somebody holds a lock, a later write does it. */
+void aipc_dict_collect_if_free(aipc_ctx *ctx, struct aipc_dict *d);
 /* Makes a table with room for so many keys, and fills it, before they come. */
 aipc_status aipc_dict_reserve(aipc_ctx *ctx, struct aipc_dict *d, uint64_t keys);
 

@@ -100,6 +100,12 @@ aipc_status aipc_domain_lock(aipc_ctx *ctx, struct aipc_domain *domain) {
     return try_lock(ctx, domain, 0) ? acquired(ctx, domain) : lock_contended(ctx, domain);
 }
 
+bool aipc_domain_try_lock(aipc_ctx *ctx, struct aipc_domain *domain) {
+    if (try_lock(ctx, domain, 0)) return acquired(ctx, domain) == AIPC_OK;
+    aipc_store_release64(&ctx->shared->domain, 0);
+    return false;
+}
+
 void aipc_domain_unlock(aipc_ctx *ctx, struct aipc_domain *domain) {
     /* A death between the exchange and the wake is healed by the waiters' time slices. */
     if ((aipc_exchange_seq_cst32(&domain->lock, 0) & AIPC_LOCK_CONTENDED) != 0)

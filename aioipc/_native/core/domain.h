@@ -23,6 +23,8 @@ static inline uint32_t aipc_lock_word_slot(uint32_t word) { return word >> 20; }
  * callback says so, AIPC_CORRUPT when the log is not empty though nobody held the lock.  On anything
  * but AIPC_OK the lock is not held. */
 aipc_status aipc_domain_lock(aipc_ctx *ctx, struct aipc_domain *domain);
+/* Locks if nobody holds it: never waits.  False also when the log is not empty. */
+bool aipc_domain_try_lock(aipc_ctx *ctx, struct aipc_domain *domain);
 void aipc_domain_unlock(aipc_ctx *ctx, struct aipc_domain *domain);
 
 #endif

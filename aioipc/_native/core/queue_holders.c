@@ -35,10 +35,19 @@ static uint64_t owed(const struct aipc_queue_out *out) {
     return taken > settled ? taken - settled : 0;
 }
 
+static uint64_t outstanding_of_others(aipc_seg *seg, struct aipc_queue *queue, const struct aipc_queue_holder *holder) {
+    uint64_t sum = 0;
+    for (uint32_t slot = 0; slot < aipc_slots_used(seg); slot++)
+        if (&queue->holders[slot] != holder) sum += outstanding_of(aipc_load_relaxed64(&queue->holders[slot].plain));
+    return sum;
+}
+
 static void reclaim_plain(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder *holder) {
     struct aipc_queue_out *out = &queue->out;
-    uint64_t plain = aipc_load_relaxed64(&holder->plain), left = owed(out), count = outstanding_of(plain);
-    if (count > left) count = left; /* others may have reported them */
+    uint64_t plain = aipc_load_relaxed64(&holder->plain), count = outstanding_of(plain);
+    uint64_t owed_now = owed(out), others = outstanding_of_others(seg, queue, holder);
+    uint64_t left = owed_now > others ? owed_now - others : 0;
+    if (count > left) count = left; /* others have reported some of them */
     aipc_tx tx = aipc_queue_out_begin(seg, queue);
     aipc_tx_set(&tx, &holder->plain, plain & ~UINT64_C(0xffffffff));
     if (count != 0)

@@ -32,6 +32,7 @@ aipc_status aipc_orphan_free(aipc_ctx *ctx, uint64_t *word) {
 }
 
 void aipc_orphans_tidy(aipc_ctx *ctx) {
+    if (aipc_load_relaxed32(&ctx->seg->heap->domain.lock) != 0) return; /* not now: nobody is to wait for this */
     ctx->untidy = false;
     (void)aipc_orphans_free(ctx, (1u << AIPC_ORPHANS) - 1);
 }
