@@ -4,6 +4,7 @@ Each `AIPC_BREAK_...` is one branch of `aipc_tx_set` in journal.h.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,12 +24,12 @@ def what_broken_builds_leave_is_removed() -> Iterator[None]:
     remove_entries(before.leaked_since())
 
 
-def build(source: str, folder: Path, *flags: str) -> Path:
+def build(source: str, folder: Path, *flags: str, core: Path = CORE) -> Path:
     program = folder / source
-    command = ["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-pthread", f"-I{CORE}", *flags]
+    command = ["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-pthread", f"-I{core}", *flags]
     command.append(str(HERE / f"{source}.c"))
     done = subprocess.run(
-        [*command, *map(str, sorted(CORE.glob("*.c"))), "-o", str(program)],
+        [*command, *map(str, sorted(core.glob("*.c"))), "-o", str(program)],
         capture_output=True,
         text=True,
         check=False,
@@ -80,3 +81,23 @@ def test_the_long_soak_finds_a_log_written_too_late(tmp_path: Path) -> None:
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "[kill " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "sound", "broken"),
+    [
+        ("line.c", "(void)aipc_exchange_seq_cst32(&line->asleep, 1);", ""),
+        ("line.c", "if (w->left == 0) return AIPC_OK;", "if (w->left == 0) break;"),
+        ("queue.c", "if (aipc_line_asleep(line) && usable_by_next(queue, role))", "if (false)"),
+    ],
+    ids=["not asleep", "all awake", "not passed on"],
+)
+def test_the_explorer_finds_a_lost_wake_up(file: str, sound: str, broken: str, tmp_path: Path) -> None:
+    core = shutil.copytree(CORE, tmp_path / "core")
+    text = (core / file).read_text()
+    assert sound in text
+    (core / file).write_text(text.replace(sound, broken, 1))
+    program = build("test_queue_explore", tmp_path, "-DAIPC_HOOK", core=core)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "deadlock violated" in done.stderr

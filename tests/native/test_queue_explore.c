@@ -160,7 +160,7 @@ static void exhaust(const struct exploration *plan) {
 }
 
 /* The long form is cut short as well where it has millions. */
-static uint64_t at_most(uint64_t schedules) { return harness_full() ? schedules * 100 : schedules * 2; }
+static uint64_t at_most(uint64_t schedules) { return harness_full() ? schedules * 200 : schedules * 3; }
 
 /* ---- what is explored ---------------------------------------------------------------------------------- */
 
