@@ -261,6 +261,30 @@ static void a_full_segment_loses_nothing(void) {
     dict_drop();
 }
 
+/* The run of holes that grows at one end is not walked for every key: 20,000 keys would take seconds. */
+static void the_oldest_and_the_youngest_are_found_at_once(void) {
+    enum { MANY = 20000 };
+    dict_make(1 << 23);
+    for (int youngest = 0; youngest < 2; youngest++) {
+        for (uint64_t i = 0; i < MANY; i++) CHECK_EQ(set_as(ctx, dict, numbered(i), 8, i), AIPC_OK);
+        for (uint64_t i = 0; i < MANY; i++) {
+            aipc_dict_cursor cursor = {0};
+            aipc_dict_found found;
+            CHECK_EQ(youngest ? aipc_dict_last(ctx, dict, &found) : aipc_dict_next(ctx, dict, &cursor, &found), AIPC_OK);
+            CHECK(value_is(&found, 8, youngest ? MANY - 1 - i : i));
+            const struct aipc_dict_table *table = (void *)(seg.base + dict->table);
+            CHECK(table->top - table->first < MANY - i + 1000); /* hardly any hole in between */
+            const aipc_dict_key key = {.bytes = found.key, .size = found.key_size,
+                                       .hash = key_named(ctx, numbered(youngest ? MANY - 1 - i : i)).hash};
+            CHECK_EQ(aipc_dict_delete(ctx, dict, &key, found.version, NULL), AIPC_OK);
+            aipc_dict_done(ctx);
+            if (i % 1000 == 0) dict_sound_as(ctx, dict);
+        }
+        CHECK_EQ(aipc_dict_count(dict), 0);
+    }
+    dict_drop();
+}
+
 /* What somebody looks at stays, as it was. */
 static void what_is_held_stays(void) {
     dict_make(1 << 18);
@@ -338,6 +362,7 @@ int main(void) {
     RUN(a_table_follows_its_keys);
     RUN(an_iteration_survives_rebuilds);
     RUN(a_full_segment_loses_nothing);
+    RUN(the_oldest_and_the_youngest_are_found_at_once);
     RUN(what_is_held_stays);
     RUN(what_nobody_holds_goes);
     RUN(a_closed_dict_says_so);

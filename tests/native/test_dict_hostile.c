@@ -232,6 +232,8 @@ static void each_invariant_is_checked(void) {
     expect("E4", slot_in_use(current, 0), *slot_in_use(current, 0) | 0xff);
     expect("E4", &current->used, current->used - 1);
     expect("E4", &current->used, 1000);
+    expect("E4", &current->first, 3);
+    expect("E4", &current->top, 2);
     expect("E5", &entry->serial, 1000);
     expect("E5", &entry->version, 1000);
     expect("E5", &dict->next_version, 3);

@@ -31,6 +31,7 @@
  *   E2  each place below `used` is 0 or leads to an entry: a PART block large enough for what it says it holds
  *   E3  an entry's hash is that of its key; probing from it leads to a slot with its tag and place; no key occurs twice
  *   E4  each slot in use leads to a place below `used`, and each place that is no hole has exactly one slot
+ *       and stands between `first` and `top`
  *   E5  serials ascend with the places; serials and versions are below next_version
  *   E6  count is the number of places that are not 0
  *   E7  `building` holds exactly the entries of the places below `mark`, in their order
@@ -53,7 +54,8 @@ typedef struct aipc_dict_key {
 } aipc_dict_key;
 aipc_dict_key aipc_dict_key_of(const aipc_seg *seg, const void *bytes, uint64_t size);
 
-/* An entry, in place.  It stays as it is until this context's next operation on a dict, or aipc_dict_done. */
+/* An entry, in place.  It stays as it is until this context's next search, for a key or a name, or aipc_dict_done; a draft
+ * may be made of it and put. */
 typedef struct aipc_dict_found {
     const uint8_t *key, *original, *value;
     uint64_t key_size, original_size, value_size;

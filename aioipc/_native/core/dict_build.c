@@ -44,6 +44,8 @@ static aipc_status reserve(aipc_ctx *ctx, uint64_t capacity, uint64_t **word, ui
     aipc_store_relaxed64(&table->capacity, capacity);
     aipc_store_relaxed64(&table->used, 0);
     aipc_store_relaxed64(&table->shed, 0);
+    aipc_store_relaxed64(&table->first, 0);
+    aipc_store_relaxed64(&table->top, 0);
     return AIPC_OK;
 }
 
@@ -193,6 +195,7 @@ static aipc_status fill(aipc_seg *seg, struct aipc_dict *d, const aipc_dict_view
         return status == AIPC_FULL ? AIPC_OK : status;
     }
     aipc_tx_set(&tx, &next->table->used, m.to);
+    aipc_tx_set(&tx, &next->table->top, m.to);
     aipc_tx_set(&tx, &d->mark, m.from);
     aipc_tx_commit(&tx);
     if (m.from == m.used) swap_tables(seg, d, old, next);

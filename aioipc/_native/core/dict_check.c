@@ -100,6 +100,14 @@ static uint64_t check_places(check *c, const aipc_dict_view *view, uint64_t from
     return live;
 }
 
+static void check_ends(check *c, const aipc_dict_view *view, uint64_t used) {
+    uint64_t first = aipc_load_relaxed64(&view->table->first), top = aipc_load_relaxed64(&view->table->top);
+    bool right = first <= used && top <= used;
+    for (uint64_t i = 0; right && i < first; i++) right = aipc_load_relaxed64(&view->places[i]) == 0;
+    for (uint64_t i = top; right && i < used; i++) right = aipc_load_relaxed64(&view->places[i]) == 0;
+    if (!right) found(c, "E4 first and top", &view->table->first, first, top);
+}
+
 /* ---- tables ------------------------------------------------------------------------------------ */
 
 static bool view_table(check *c, uint64_t offset, aipc_dict_view *view, uint64_t *used) {
@@ -118,6 +126,7 @@ static void check_current(check *c, uint64_t table, aipc_dict_view *view, uint64
     if (table != 0 && view_table(c, table, view, used)) {
         uint64_t slots = check_slots(c, view, *used);
         live = check_places(c, view, 0, *used);
+        check_ends(c, view, *used);
         if (slots != live) found(c, "E4 slots that lead to entries", view->table, slots, live);
         if (c->budget == 0) found(c, "E3 probing takes too long", view->table, view->capacity, 0);
         if (aipc_load_relaxed64(&view->table->shed) != 0)

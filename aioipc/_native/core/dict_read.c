@@ -118,8 +118,8 @@ static uint64_t serial_of(const reader *r, uint64_t entry) {
 
 /* The first place whose entry, and those of all places behind it, have this serial or a higher one.  Serials ascend;
  * holes have none, so the next place that has one is asked: no place is looked at more than twice. */
-static aipc_status rank(reader *r, uint64_t used, uint64_t serial, uint64_t *place) {
-    uint64_t low = 0, high = used, entry;
+static aipc_status rank(reader *r, uint64_t low, uint64_t high, uint64_t serial, uint64_t *place) {
+    uint64_t entry;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2, at = middle;
         aipc_status status = AIPC_NOT_FOUND;
@@ -153,9 +153,15 @@ static aipc_status resume(walk *w) {
     aipc_status status = open_table(&w->r);
     if (status == AIPC_OK) status = aipc_dict_used(w->r.ctx->seg, &w->r.view, &w->used);
     if (status != AIPC_OK) return status;
-    uint64_t serial = aipc_load_relaxed64(&w->r.view.table->serial);
+    const struct aipc_dict_table *table = w->r.view.table;
+    uint64_t serial = aipc_load_relaxed64(&table->serial);
     if (c->table == serial && c->place <= w->used) return AIPC_OK;
-    status = rank(&w->r, w->used, w->forward ? c->last + 1 : c->last, &c->place);
+    uint64_t first = aipc_load_acquire64(&table->first), top = aipc_load_acquire64(&table->top);
+    if (top > w->used) top = w->used;
+    if (c->table == 0) /* from the beginning */
+        c->place = w->forward ? first : top;
+    else
+        status = rank(&w->r, first, top, w->forward ? c->last + 1 : c->last, &c->place);
     if (status == AIPC_OK) c->table = serial;
     return status;
 }

@@ -85,9 +85,10 @@ static aipc_status insert(change *c, aipc_dict_draft *draft) {
     aipc_store_release64(&c->view.places[used], draft->entry); /* unlogged: in nobody's sight */
     aipc_tx tx = aipc_tx_begin(seg, &d->domain);
     aipc_tx_after(&tx, draft->word, 0);
-    aipc_tx_after(&tx, &d->next_version, version + 1);
     aipc_tx_after(&tx, &d->count, aipc_load_relaxed64(&d->count) + 1);
     aipc_tx_after(&tx, &c->view.table->used, used + 1); /* SYNC dict-used */
+    aipc_tx_after(&tx, &c->view.table->top, used + 1);
+    aipc_tx_after(&tx, &d->next_version, version + 1); /* who sees it sees the place as well */
     aipc_tx_publish(&tx, c->at.slot, aipc_dict_slot_word(draft->key.hash, used));
     return AIPC_OK;
 }
@@ -105,12 +106,28 @@ static aipc_status replace(change *c, aipc_dict_draft *draft) {
     return AIPC_OK;
 }
 
+/* Redo entries for a place that becomes a hole: the run of holes at either end of the table is not to be walked time and
+ * again by who takes the oldest or the youngest key away. */
+static void narrow(aipc_tx *tx, const aipc_dict_view *view, uint64_t place) {
+    enum { HOLES = 256 }; /* passed in one hold of the lock */
+    uint64_t used = aipc_load_relaxed64(&view->table->used), first = aipc_load_relaxed64(&view->table->first);
+    uint64_t top = aipc_load_relaxed64(&view->table->top), from = first, to = top;
+    if (top > used || first > used) return; /* damaged; the check says so */
+    for (int i = 0; i < HOLES && from < used && (from == place || aipc_load_relaxed64(&view->places[from]) == 0); i++)
+        from++;
+    for (int i = 0; i < HOLES && to > 0 && (to - 1 == place || aipc_load_relaxed64(&view->places[to - 1]) == 0); i++)
+        to--;
+    if (from != first) aipc_tx_after(tx, &view->table->first, from);
+    if (to != top) aipc_tx_after(tx, &view->table->top, to);
+}
+
 static void drop(change *c) {
     aipc_tx tx = aipc_tx_begin(c->ctx->seg, &c->d->domain);
     if (c->moved != NULL) aipc_tx_after(&tx, c->moved, 0);
     aipc_tx_after(&tx, &c->d->count, aipc_load_relaxed64(&c->d->count) - 1);
     retire_after(&tx, c->d, c->at.entry);
     c->retired = c->old.value_size;
+    narrow(&tx, &c->view, c->at.place);
     aipc_tx_publish(&tx, &c->view.places[c->at.place], 0); /* SYNC hazard */
 }
 

@@ -296,6 +296,8 @@ struct aipc_dict_table {
     uint64_t used;         /* places below this were filled once, holes included.  Lock-free readers, redo only; behind
                               by one as `count` is.  In `building`: undo-logged, as nobody else reads it. */
     uint64_t shed;         /* under the domain: places below this have given up their entry.  0 in the current one */
+    uint64_t first, top;   /* places below `first`, and from `top` on, are holes: where iterations begin.  Lock-free
+                              readers, redo only; `top` is behind as `used` is, before next_version */
     uint64_t slots[];
 };
 
@@ -416,7 +418,7 @@ AIPC_CHECK_SIZE(aipc_waits, 1088 + 64);
 AIPC_CHECK_SIZE(aipc_node, 64);
 AIPC_CHECK_SIZE(aipc_lock, 64);
 AIPC_CHECK_SIZE(aipc_dict, 1088 + 64 + 128);
-AIPC_CHECK_SIZE(aipc_dict_table, 96);
+AIPC_CHECK_SIZE(aipc_dict_table, 112);
 AIPC_CHECK_SIZE(aipc_dict_entry, 48);
 AIPC_CHECK_SIZE(aipc_line, 24);
 AIPC_CHECK_SIZE(aipc_item, 64);
