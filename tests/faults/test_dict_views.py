@@ -33,9 +33,9 @@ def d(segment: ManagedSharedMemory) -> Dict:
 
 
 def settle(d: Dict) -> int:
-    """Free memory after what nobody looks at any more has gone: each write frees some of it."""
+    """Free memory after what nobody looks at any more has gone: deleting a large value frees at once."""
     for _ in range(2 * PINS):
-        d["settle"] = 1
+        d["settle"] = bytes(5000)
         del d["settle"]
     return d.segment.free_memory
 
