@@ -42,7 +42,7 @@ class Lock(SharedObject, _core.LockHandle):
     lock and spinning has paid lately (50; 0 on a machine with one processor).
 
     Waiters are served first come first served; a running process may still take a free lock ahead of a
-    sleeping one, until that one has waited 1 ms.  Within one process the order is strict.  As asyncio's,
+    sleeping one, until that one has waited 1 ms.  Within one event loop the order is strict.  As asyncio's,
     it is not reentrant and may be released by any task or thread of the process that holds it, by no
     other process.
 

@@ -201,7 +201,7 @@ class ManagedSegment:
         if not opening.closed:
             opening.begin_close(when_released)
             _waiting.close(opening)
-            opening.finish_close()
+        opening.finish_close()
 
     def __enter__(self) -> Self:
         self._opening_checked()

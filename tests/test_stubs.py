@@ -14,7 +14,7 @@ ALLOWED = r"""
 .*\.__pyx_capi__
 .*\.(Block|BlockingLock|BlockingQueue|Operation|View)\.__init__
 # made by the binding alone
-.*\._core\.(CopiedValue|DictPin|Done|LockPin|Message|PinnedValue|QueuePin|Sleeper)
+.*\._core\.(CopiedValue|DictPin|Done|LinePin|LockPin|Message|PinnedValue|QueuePin|Sleeper)
 # for the type checker alone
 .*\._core\.Peeked
 # the stub names the parameter of __cinit__

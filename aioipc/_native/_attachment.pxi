@@ -7,7 +7,8 @@ cdef class Attachment:
     cdef aipc_seg *seg
     cdef bint closing
     cdef uint32_t openings
-    cdef uint32_t sleepers      # threads that sleep or spin without a context
+    cdef readonly list sleepers # threads that sleep or spin without a context
+    cdef list leaving           # openings that were closed inside of such a sleep, by its own thread
     cdef object pins            # serial -> Pin: one pin a process and object
     cdef public object doorbells    # aioipc._waiting keeps its doorbells here
     cdef public object on_detach    # called with the attachment just before it detaches
@@ -18,6 +19,7 @@ cdef class Attachment:
         if self.seg == NULL:
             raise MemoryError
         self.pins = WeakValueDictionary()
+        self.sleepers, self.leaving = [], []
 
     def __dealloc__(self):
         global shield
@@ -99,10 +101,13 @@ cdef class Attachment:
 
     cdef int require(self) except -1:
         """Attached, and as this process."""
+        global shield
         if self.closing or self.seg.base == NULL:
             raise ClosedError("the segment is closed")
         if self.seg.self == 0:
             check(self.seg, aipc_segment_reattach(self.seg), "attaching again after a fork")
+            shield = 0  # the threads that were at work are the parent's
+            self.sleepers.clear()
         return 0
 
     cdef aipc_ctx *enter(self) except NULL:
@@ -261,7 +266,7 @@ cdef class Attachment:
             aipc_ctx_leave(ctx)
         if status == AIPC_NOT_FOUND:
             return None
-        check(self.seg, status, "finding an object")
+        self.check_space(status, sizeof(aipc_holding), "finding an object")
         return self.pinned(ref)
 
     cdef Pin pinned(self, aipc_object_ref *ref):
@@ -363,11 +368,36 @@ cdef class Attachment:
 
     # --- leaving
 
+    cdef void fall_asleep(self) noexcept:
+        """This thread sleeps, spins or writes without a context: the memory must stay."""
+        self.sleepers.append(PyThread_get_thread_ident())
+
+    cdef void wake_up(self) noexcept:
+        thread = PyThread_get_thread_ident()
+        if thread in self.sleepers:  # not when the process was forked meanwhile
+            self.sleepers.remove(thread)
+        while self.leaving and thread not in self.sleepers:
+            try:
+                self.leaving.pop().finish_close()
+            except Exception:
+                pass  # nobody to tell: the opening leaves when it is collected, or with the process
+
+    cdef bint operating_here(self):
+        """Whether this thread is in the middle of an operation: its finalizers and signal handlers are."""
+        cdef uint32_t i
+        for i in range(AIPC_CONTEXTS):
+            if not self.seg.free_contexts >> i & 1 and self.seg.ctx[i].shared.thread == aipc_os_thread():
+                return True
+        return False
+
     cdef int leave(self) except -1:
         """One opening less; the last one detaches, when no thread is in an operation any more."""
         global shield
         cdef uint64_t give_up = aipc_os_now() + self.seg.stall_ns
         cdef uint32_t all_free = (1 << AIPC_CONTEXTS) - 1, never = 0
+        if self.openings == 1 and self.seg.self != 0 and self.operating_here():
+            raise IPCError("the segment cannot be closed by what runs in the middle of one of its operations: a "
+                           "finalizer or a signal handler; close it again afterwards")
         self.openings -= 1
         if self.openings > 0 or self.closed:
             return 0
@@ -377,7 +407,7 @@ cdef class Attachment:
                 self.on_detach(self)
         except AttributeError:
             pass  # the garbage collector has emptied what it would work on; the loops' own end tidies up
-        while self.seg.self != 0 and (self.sleepers > 0 or self.seg.free_contexts != all_free):
+        while self.seg.self != 0 and (self.sleepers or self.seg.free_contexts != all_free):
             if aipc_os_now() > give_up:
                 self.openings, self.closing = 1, False
                 raise IPCError("closing the segment: another thread has been in an operation on it for 5 s")

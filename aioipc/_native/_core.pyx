@@ -17,6 +17,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror
@@ -99,6 +100,7 @@ cdef dict _ERRORS = {
     ),
     AIPC_INTERRUPTED: (InterruptedError, "{what}: interrupted"),
     AIPC_GONE: (NotFoundError, "{what}: its last user has left and it is being removed; open it by name again"),
+    AIPC_FULL: (SegmentFullError, "{what}: the segment has no memory left; free something or create a larger segment"),
     AIPC_CORRUPT: (
         CorruptSegmentError,
         "{what}: the segment is damaged: {fault} at offset {offset:#x}: found {found:#x}, expected {expected:#x}",

@@ -17,6 +17,8 @@ cdef class Missing:
 
 MISSING = Missing()
 
+cdef object STORED = object()  # what no value can be
+
 
 def dict_image() -> bytes:
     """What a new dict object starts with."""
@@ -149,8 +151,8 @@ cdef class DictHandle(Handle):
     # --- writing
 
     cdef object store(self, object key, object value, aipc_dict_mode mode, uint64_t version):
-        """Stores a value.  None: done.  Else, ABSENT: the value that is there; VERSION, PRESENT: MISSING, nothing
-        was stored."""
+        """Stores a value: STORED.  Otherwise nothing was stored; ABSENT gives the value that is there, VERSION and
+        PRESENT give MISSING."""
         cdef Key packed
         cdef Packed body
         cdef aipc_dict_draft draft
@@ -171,7 +173,7 @@ cdef class DictHandle(Handle):
                 status = aipc_dict_put(ctx, self.dict.dict, &draft, mode, version, &found, NULL)
                 if status == AIPC_OK:
                     aipc_ctx_leave(ctx)
-                    return None
+                    return STORED
                 aipc_dict_discard(ctx, &draft)
             try:
                 if status == AIPC_EXISTS:
@@ -225,7 +227,7 @@ cdef class DictHandle(Handle):
         value = self.fetch(key, NULL)
         if value is MISSING:
             value = self.store(key, default, AIPC_DICT_ABSENT, 0)
-            if value is None:
+            if value is STORED:
                 value = _as_stored(default)
         return value
 
@@ -243,7 +245,7 @@ cdef class DictHandle(Handle):
         cdef aipc_dict_found found
         cdef aipc_ctx *ctx
         cdef aipc_status status
-        cdef uint64_t version
+        cdef uint64_t version, before = 0
         while True:
             self.ready()
             ctx = self.dict.attachment.enter()
@@ -258,6 +260,9 @@ cdef class DictHandle(Handle):
             if status == AIPC_NOT_FOUND:
                 raise KeyError("popitem(): dictionary is empty")
             self.failed(status, 0, "reading a dict")
+            if version == before:  # it is the last one still, and looking it up does not find it
+                raise CorruptSegmentError(f"the dict's youngest key {key!r} is not where its hash says")
+            before = version
             if self.remove(key, version, False) is not MISSING:
                 return key, value
 
@@ -274,13 +279,13 @@ cdef class DictHandle(Handle):
                     return False
                 if new is MISSING:
                     return True
-                done = self.store(key, new, AIPC_DICT_ABSENT, 0) is None
+                done = self.store(key, new, AIPC_DICT_ABSENT, 0) is STORED
             elif value != expected:
                 return False
             elif new is MISSING:
                 done = self.remove(key, version, False) is not MISSING
             else:
-                done = self.store(key, new, AIPC_DICT_VERSION, version) is None
+                done = self.store(key, new, AIPC_DICT_VERSION, version) is STORED
             if done:
                 return True
 
@@ -297,9 +302,9 @@ cdef class DictHandle(Handle):
             if new is MISSING:
                 done = value is MISSING or self.remove(key, version, False) is not MISSING
             elif value is MISSING:
-                done = self.store(key, new, AIPC_DICT_ABSENT, 0) is None
+                done = self.store(key, new, AIPC_DICT_ABSENT, 0) is STORED
             else:
-                done = self.store(key, new, AIPC_DICT_VERSION, version) is None
+                done = self.store(key, new, AIPC_DICT_VERSION, version) is STORED
             if done:
                 return new
 

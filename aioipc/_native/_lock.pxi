@@ -1,11 +1,10 @@
 # Lock.  Part of _core.pyx.
 
 @cython.no_gc_clear  # its last act needs what it refers to
-cdef class LockPin(Pin):
+cdef class LockPin(LinePin):
     """One lock, as this process knows it."""
 
     cdef aipc_lock *lock
-    cdef uint32_t local     # waiters of this process
     cdef int score          # > 0: spinning has paid lately
     cdef uint32_t probes
 
@@ -13,9 +12,8 @@ cdef class LockPin(Pin):
         if self.ref.size < sizeof(aipc_lock):
             raise CorruptSegmentError(f"the lock at offset {self.ref.object:#x} has {self.ref.size} bytes")
         self.lock = <aipc_lock *>(self.seg.base + self.ref.payload)
-        self.local = 0
         self.score = SPIN_SCORE
-        return 0
+        return LinePin.bound(self)
 
     cdef int close(self) except -1:
         cdef aipc_ctx *ctx = self.attachment.enter()
@@ -24,7 +22,7 @@ cdef class LockPin(Pin):
         return check(self.seg, status, "destroying a lock")
 
     cdef inline bint try_acquire(self) except -1:
-        if self.local > 0:
+        if self.others_first(0, None):
             return False  # first come first served among the waiters of one process
         return self.acquired(aipc_lock_try(self.seg, self.lock))
 
@@ -39,7 +37,7 @@ cdef class LockPin(Pin):
         """Also when its holder is dead and nobody has noticed."""
         cdef aipc_ctx *ctx
         cdef aipc_status status
-        if self.local > 0:
+        if self.others_first(0, None):
             return False
         ctx = self.attachment.enter()
         status = aipc_lock_try_recover(ctx, self.lock)
@@ -49,16 +47,16 @@ cdef class LockPin(Pin):
     cdef bint spin(self, uint64_t ns) except -1:
         """Spins while recent spins have paid."""
         cdef aipc_status status
-        if ns == 0 or self.local > 0:
+        if ns == 0 or self.others_first(0, None):
             return False
         if self.score <= 0:
             self.probes += 1
             if self.probes % SPIN_PROBE != 0:
                 return False
-        self.attachment.sleepers += 1
+        self.attachment.fall_asleep()
         with nogil:
             status = aipc_lock_spin(self.seg, self.lock, ns)
-        self.attachment.sleepers -= 1
+        self.attachment.wake_up()
         if self.acquired(status):
             self.score = min(self.score + 2, SPIN_SCORE)
             return True
@@ -124,7 +122,7 @@ cdef class LockHandle(Handle):
         cdef AcquireOperation operation = AcquireOperation.__new__(AcquireOperation)
         self.ready()
         operation.opening, operation.attachment, operation.seg = self.opening, self.lock.attachment, self.lock.seg
-        operation.handle, operation.outcome, operation.spin_ns = self, result, self.spin_ns
+        operation.handle, operation.lock, operation.outcome, operation.spin_ns = self, self.lock, result, self.spin_ns
         return operation
 
     @cython.binding(False)
@@ -159,7 +157,7 @@ cdef class LockHandle(Handle):
         shield -= 1
         aipc_ctx_leave(ctx)
         check(self.lock.seg, status, "releasing a lock")
-        if self.lock.local > 0:
+        if self.lock.local[0] > 0:
             self._passed_on()
         return 0
 
@@ -255,32 +253,34 @@ cdef class BlockingLock:
 
 
 @cython.final
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class AcquireOperation(Operation):
     """`lock.acquire()`"""
 
     cdef LockHandle handle
+    cdef LockPin lock
     cdef object outcome
     cdef uint64_t spin_ns
 
     cdef object attempt(self):
         self.handle.ready()
-        return self.outcome if self.handle.lock.try_acquire() or self.handle.lock.spin(self.spin_ns) else NOT_YET
+        return self.outcome if self.lock.try_acquire() or self.lock.spin(self.spin_ns) else NOT_YET
 
     cdef void counted(self, int change) noexcept:
-        self.handle.lock.local += change
+        self.lock.counted(0, self.bell, change)
 
     def wait(self, uint32_t bell, uint64_t token):
         """Stands in the queue; None: the lock was free after all and is ours."""
         cdef uint32_t node = 0
-        cdef bint barge = self.handle.lock.local == 0
+        cdef bint barge = not self.lock.others_first(0, None)
         self.handle.ready()
         cdef aipc_ctx *ctx = self.attachment.enter()
-        cdef aipc_status status = aipc_lock_wait(ctx, self.handle.lock.lock, bell, token, barge, &node)
+        cdef aipc_status status = aipc_lock_wait(ctx, self.lock.lock, bell, token, barge, &node)
         aipc_ctx_leave(ctx)
-        if self.handle.lock.acquired(status):
+        if self.lock.acquired(status):
             self.result = self.outcome
             return None
-        self.node, self.identity = node, self.seg.self
+        self.node, self.bell, self.identity = node, bell, self.seg.self
         self.counted(1)
         return self
 
@@ -289,18 +289,18 @@ cdef class AcquireOperation(Operation):
         if self.node == 0 or self.identity != self.seg.self:
             raise ClosedError("the segment was closed while waiting for a lock")
         cdef aipc_ctx *ctx = self.attachment.enter()
-        cdef aipc_status status = aipc_lock_look(ctx, self.handle.lock.lock, self.node)
+        cdef aipc_status status = aipc_lock_look(ctx, self.lock.lock, self.node)
         aipc_ctx_leave(ctx)
         if status == AIPC_OK or status == AIPC_CLOSED:
             self.node = 0
             self.counted(-1)
-        if not self.handle.lock.acquired(status):
+        if not self.lock.acquired(status):
             return False
         self.result = self.outcome
         return True
 
     cdef aipc_status leave(self, aipc_ctx *ctx, uint32_t node) noexcept:
-        return aipc_lock_cancel(ctx, self.handle.lock.lock, node)
+        return aipc_lock_cancel(ctx, self.lock.lock, node)
 
 
 aioipc_set_am_send(AcquireOperation, _send)

@@ -34,6 +34,10 @@ cdef class Opening:
     def finish_close(self):
         """Leaves the attachment, now or when the last buffer is released."""
         if self.closed and self.exports == 0 and not self.left:
+            if PyThread_get_thread_ident() in self.attachment.sleepers:  # a signal handler while this thread waits
+                if self not in self.attachment.leaving:
+                    self.attachment.leaving.append(self)
+                return
             self.left = True
             try:
                 self.attachment.leave()
@@ -64,10 +68,10 @@ cdef class Opening:
         if size < LARGE:
             memset(memory, 0, size)
         else:
-            self.attachment.sleepers += 1
+            self.attachment.fall_asleep()
             with nogil:
                 memset(memory, 0, size)
-            self.attachment.sleepers -= 1
+            self.attachment.wake_up()
         return _block(segment, self, payload, size)
 
     def block(self, object segment, uint64_t handle, size=None):

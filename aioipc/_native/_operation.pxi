@@ -41,13 +41,42 @@ cdef class _NotYet:
     """What `attempt` gives while it has to wait."""
 
 cdef _NotYet NOT_YET = _NotYet()
-cdef object _run_operation = None  # set by aioipc._waiting: makes the coroutine that waits
+cdef object _run_operation = None, _bell_here = None  # set by aioipc._waiting
 
 
-def operations(object run not None):
-    """`run(operation)` is the coroutine that awaits an operation which has to wait."""
-    global _run_operation
-    _run_operation = run
+def operations(object run not None, object bell_here not None):
+    """`run(operation)` is the coroutine that awaits an operation which has to wait; `bell_here(attachment)` the bell
+    of the running event loop, -1 when there is none."""
+    global _run_operation, _bell_here
+    _run_operation, _bell_here = run, bell_here
+
+
+@cython.no_gc_clear  # its last act needs what it refers to
+cdef class LinePin(Pin):
+    """An object with lines that tasks and threads of this process stand in."""
+
+    cdef uint32_t local[3]                # how many, by line
+    cdef uint32_t at_bell[3][AIPC_BELLS]  # and by event loop or thread
+
+    cdef int bound(self) except -1:
+        memset(self.local, 0, sizeof(self.local))
+        memset(self.at_bell, 0, sizeof(self.at_bell))
+        return 0
+
+    cdef void counted(self, int line, int bell, int change) noexcept:
+        self.local[line] += change
+        self.at_bell[line][bell] += change
+
+    cdef bint others_first(self, int line, Operation operation) except -1:
+        """Whether tasks of the same event loop came first.  Order among loops and threads is not kept: one that
+        does not run would hold up the others."""
+        cdef int bell
+        if self.local[line] == 0:
+            return False
+        if operation is not None and operation.node != 0:
+            return self.at_bell[line][operation.bell] > 1
+        bell = _bell_here(self.attachment)
+        return bell >= 0 and self.at_bell[line][bell] > 0
 
 
 @cython.no_gc_clear  # its last act needs what it refers to
@@ -62,6 +91,7 @@ cdef class Operation:
     cdef Attachment attachment
     cdef aipc_seg *seg
     cdef uint32_t node          # 0: does not stand in a line (any more)
+    cdef uint32_t bell          # where it is woken while it stands
     cdef uint64_t identity      # of the process when it stood there
     cdef bint started
     cdef object inner           # the coroutine that waits
@@ -76,8 +106,8 @@ cdef class Operation:
         """Does it, if that is possible now: its result, or NOT_YET."""
         raise NotImplementedError
 
-    cdef bint must_queue(self):
-        """Whether others of this process came first."""
+    cdef bint must_queue(self) except -1:
+        """Whether others came first."""
         return False
 
     cdef bint last_chance(self) except -1:
@@ -113,7 +143,7 @@ cdef class Operation:
         cdef aipc_status status = self.stand(ctx, bell, token, &node)
         aipc_ctx_leave(ctx)
         check(self.seg, status, "waiting")
-        self.node, self.identity = node, self.seg.self
+        self.node, self.bell, self.identity = node, bell, self.seg.self
         self.counted(1)
         try:
             if self.must_queue() or not self.succeeds():

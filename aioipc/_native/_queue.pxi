@@ -25,18 +25,16 @@ def queue_image(Attachment attachment not None, uint64_t maxsize, uint64_t max_b
 
 
 @cython.no_gc_clear  # its last act needs what it refers to
-cdef class QueuePin(Pin):
+cdef class QueuePin(LinePin):
     """One queue, as this process knows it."""
 
     cdef aipc_queue *queue
-    cdef uint32_t local[3]  # waiters of this process, by role
 
     cdef int bound(self) except -1:
         self.queue = aipc_queue_at(self.seg, self.ref.payload, self.ref.size)
         if self.queue == NULL:
             raise CorruptSegmentError(f"the queue at offset {self.ref.object:#x} has {self.ref.size} bytes")
-        memset(self.local, 0, sizeof(self.local))
-        return 0
+        return LinePin.bound(self)
 
     cdef int close(self) except -1:
         cdef aipc_ctx *ctx = self.attachment.enter()
@@ -215,6 +213,8 @@ cdef class QueueHandle(Handle):
         cdef aipc_status status = AIPC_OK
         cdef list items = []
         self.confess()
+        if self.codec == CODEC_OBJECT:
+            return self.take_one_by_one(most)
         while <uint64_t>len(items) < most and self.undecodable is None:
             ctx = self.queue.attachment.enter()
             taken = 0
@@ -235,10 +235,26 @@ cdef class QueueHandle(Handle):
             return self.not_taken(status)
         return self.passed_on(AIPC_PUTTERS, items)
 
+    cdef object take_one_by_one(self, uint64_t most):
+        """The same when a user's code decodes: nothing of the core is held while that runs."""
+        cdef list items = []
+        while <uint64_t>len(items) < most:
+            try:
+                item = self.take()
+            except Exception as error:
+                if not items:
+                    raise
+                self.undecodable = error
+                break
+            if item is NOT_YET:
+                break
+            items.append(item)
+        return items if items else NOT_YET
+
     cdef int append(self, list items, aipc_message *message) except -1:
         """Decodes one item of many: one that is damaged takes no others with it."""
         try:
-            items.append(self.decoded(self.decode(message.data, message.size)))
+            items.append(self.decode(message.data, message.size))
         except Exception as error:
             self.undecodable = error
         return 0
@@ -322,7 +338,7 @@ cdef class QueueHandle(Handle):
         TypeError for what the codec cannot encode, ClosedError when the segment is closed or the queue destroyed.
         """
         cdef PutOperation operation = PutOperation.__new__(PutOperation)
-        operation.handle, operation.item = self, item
+        operation.handle, operation.queue, operation.item = self, self.queue, item
         return self.operation(operation)
 
     @cython.binding(False)
@@ -333,13 +349,14 @@ cdef class QueueHandle(Handle):
         the queue is shut down and empty, ClosedError when the segment is closed or the queue destroyed.
         """
         cdef GetOperation operation = GetOperation.__new__(GetOperation)
-        operation.handle = self
+        operation.handle, operation.queue = self, self.queue
         return self.operation(operation)
 
     def _put_many(self, items):
         cdef PutManyOperation operation = PutManyOperation.__new__(PutManyOperation)
         operation.started = True  # until it is one that could be awaited
-        operation.handle, operation.messages = self, [self.encode(item) for item in items]
+        operation.handle, operation.queue = self, self.queue
+        operation.messages = [self.encode(item) for item in items]
         self.operation(operation)
         operation.started = False
         return operation
@@ -349,22 +366,22 @@ cdef class QueueHandle(Handle):
         if not isinstance(max_items, int) or max_items < 1:
             raise ValueError(f"max_items must be an int of at least 1, not {max_items!r}")
         operation = GetManyOperation.__new__(GetManyOperation)
-        operation.handle, operation.most = self, min(max_items, sys.maxsize)
+        operation.handle, operation.queue, operation.most = self, self.queue, min(max_items, sys.maxsize)
         return self.operation(operation)
 
     def _peek(self):
         cdef PeekOperation operation = PeekOperation.__new__(PeekOperation)
-        operation.handle = self
+        operation.handle, operation.queue = self, self.queue
         return self.operation(operation)
 
     def _lease(self):
         cdef LeaseOperation operation = LeaseOperation.__new__(LeaseOperation)
-        operation.handle = self
+        operation.handle, operation.queue = self, self.queue
         return self.operation(operation)
 
     def _join(self):
         cdef JoinOperation operation = JoinOperation.__new__(JoinOperation)
-        operation.handle = self
+        operation.handle, operation.queue = self, self.queue
         return self.operation(operation)
 
     # --- the rest, which never waits

@@ -1,31 +1,34 @@
 # What a Queue's methods that may wait return, and its view for threads.  Part of _core.pyx.
 
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class QueueOperation(Operation):
     """Stands in one of a queue's lines."""
 
     cdef QueueHandle handle
+    cdef QueuePin queue
     cdef aipc_queue_role role
 
-    cdef bint must_queue(self):
-        return self.handle.queue.local[<int>self.role] > <uint32_t>(self.node != 0)
+    cdef bint must_queue(self) except -1:
+        return self.queue.others_first(<int>self.role, self)
 
     cdef void counted(self, int change) noexcept:
-        self.handle.queue.local[<int>self.role] += change
+        self.queue.counted(<int>self.role, self.bell, change)
 
     cdef aipc_status stand(self, aipc_ctx *ctx, uint32_t bell, uint64_t token, uint32_t *node):
-        return aipc_queue_stand(ctx, self.handle.queue.queue, self.role, bell, token, node)
+        return aipc_queue_stand(ctx, self.queue.queue, self.role, bell, token, node)
 
     cdef aipc_status again(self, aipc_ctx *ctx, uint32_t node):
-        return aipc_queue_again(ctx, self.handle.queue.queue, self.role, node)
+        return aipc_queue_again(ctx, self.queue.queue, self.role, node)
 
     cdef bint last_chance(self) except -1:
         return self.handle.revive() and self.succeeds()
 
     cdef aipc_status leave(self, aipc_ctx *ctx, uint32_t node) noexcept:
-        return aipc_queue_leave(ctx, self.handle.queue.queue, self.role, node)
+        return aipc_queue_leave(ctx, self.queue.queue, self.role, node)
 
 
 @cython.final
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class GetOperation(QueueOperation):
     """`queue.get()`"""
 
@@ -35,6 +38,7 @@ cdef class GetOperation(QueueOperation):
 
 
 @cython.final
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class PutOperation(QueueOperation):
     """`queue.put(item)`"""
 
@@ -55,6 +59,7 @@ cdef class PutOperation(QueueOperation):
 
 
 @cython.final
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class GetManyOperation(QueueOperation):
     """`queue.get_many(max_items)`"""
 
@@ -66,6 +71,7 @@ cdef class GetManyOperation(QueueOperation):
 
 
 @cython.final
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class PutManyOperation(QueueOperation):
     """`queue.put_many(items)`"""
 
@@ -86,6 +92,7 @@ cdef class PutManyOperation(QueueOperation):
 
 
 @cython.final
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class PeekOperation(QueueOperation):
     """`queue.peek()`"""
 
@@ -95,13 +102,14 @@ cdef class PeekOperation(QueueOperation):
 
 
 @cython.final
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class JoinOperation(QueueOperation):
     """`queue.join()`"""
 
     def __cinit__(self):
         self.role = AIPC_JOINERS
 
-    cdef bint must_queue(self):
+    cdef bint must_queue(self) except -1:
         return False
 
     cdef object attempt(self):
@@ -115,6 +123,7 @@ cdef class JoinOperation(QueueOperation):
 
 
 @cython.final
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class LeaseOperation(QueueOperation):
     """What `async with queue.lease()` does on entering."""
 
@@ -124,13 +133,16 @@ cdef class LeaseOperation(QueueOperation):
         self.handle.ready()
         held = HeldLease.__new__(HeldLease)
         cdef aipc_ctx *ctx = self.attachment.enter()
-        cdef aipc_status status = aipc_queue_lease(ctx, self.handle.queue.queue, &message)
-        aipc_ctx_leave(ctx)
+        cdef aipc_status status = aipc_queue_lease(ctx, self.queue.queue, &message)
         if status != AIPC_OK:
+            aipc_ctx_leave(ctx)
             return self.handle.not_taken(status)
-        held.handle, held.item, held.serial = self.handle, message.item, message.serial
+        held.handle, held.queue, held.item, held.serial = self.handle, self.queue, message.item, message.serial
         held.deliveries, held.identity = message.deliveries, self.seg.self
-        held.value = self.handle.decode(message.data, message.size)
+        try:
+            held.value = self.handle.decode(message.data, message.size)
+        finally:
+            aipc_ctx_leave(ctx)
         return self.handle.passed_on(AIPC_PUTTERS, held)
 
 
@@ -140,6 +152,7 @@ cdef class HeldLease:
     """An item on lease.  Goes back to the front of its queue unless it is settled."""
 
     cdef QueueHandle handle
+    cdef QueuePin queue
     cdef uint64_t item, serial, identity
     cdef readonly uint32_t deliveries
     cdef readonly object value
@@ -152,23 +165,23 @@ cdef class HeldLease:
         """Reports it as dealt with, or returns it.  Raises NotOwnerError when this process no longer has it."""
         if self.handle.opening.closed:
             raise ClosedError("the segment was closed while an item was on lease; the item went back to its queue")
-        check(self.handle.queue.seg, self.end(done), "settling a lease")
+        check(self.queue.seg, self.end(done), "settling a lease")
 
     cdef aipc_status end(self, bint done) noexcept:
         global shield
         cdef aipc_ctx *ctx = NULL
         cdef uint64_t item = self.item
         self.item = 0
-        if item == 0 or self.identity != self.handle.queue.seg.self:
+        if item == 0 or self.identity != self.queue.seg.self:
             return AIPC_NOT_OWNER
         shield += 1
-        cdef aipc_status status = aipc_ctx_enter(self.handle.queue.seg, &ctx)
+        cdef aipc_status status = aipc_ctx_enter(self.queue.seg, &ctx)
         while status == AIPC_AGAIN:
             with nogil:
                 aipc_os_yield()
-            status = aipc_ctx_enter(self.handle.queue.seg, &ctx)
+            status = aipc_ctx_enter(self.queue.seg, &ctx)
         if status == AIPC_OK:
-            status = aipc_queue_settle(ctx, self.handle.queue.queue, item, self.serial,
+            status = aipc_queue_settle(ctx, self.queue.queue, item, self.serial,
                                        AIPC_SETTLE_DONE if done else AIPC_SETTLE_RETURN)
             aipc_ctx_leave(ctx)
         shield -= 1

@@ -13,15 +13,15 @@ cdef class Sleeper:
         attachment.require()
         check(attachment.seg, aipc_bell_take(attachment.seg, &self.bell, &self.fd), "waiting")
         self.attachment, self.seg, self.identity = attachment, attachment.seg, attachment.seg.self
-        attachment.sleepers += 1
+        attachment.fall_asleep()
         self.watch_fd = attachment.watch_open()
         attachment.watch()
         return 0
 
     cdef void close(self) noexcept:
         if self.attachment is not None:
-            self.attachment.sleepers -= 1
             self.attachment.bell_give_back(self.bell, self.identity)
+            self.attachment.wake_up()
             self.attachment = None
 
     cdef bint sleep(self, uint64_t deadline) except -1:

@@ -29,6 +29,9 @@ cdef extern from "aipc.h":
         uint16_t name_size
         char name[1]
 
+    struct aipc_holding:
+        uint64_t target
+
     struct aipc_lock:
         uint64_t word
 
@@ -43,7 +46,14 @@ cdef extern from "aipc.h":
         const char *what
         uint64_t offset, found, expected, pid
 
+    struct aipc_context:
+        uint64_t thread
+
+    ctypedef struct aipc_ctx:
+        aipc_context *shared
+
     ctypedef struct aipc_seg:
+        aipc_ctx ctx[1]
         uint8_t *base
         aipc_header *header
         uint64_t self, limit, device, inode, bells_taken
@@ -53,9 +63,6 @@ cdef extern from "aipc.h":
         uint64_t stall_ns
         aipc_fault fault
         int error
-
-    ctypedef struct aipc_ctx:
-        aipc_seg *seg
 
     aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **ctx)
     void aipc_ctx_leave(aipc_ctx *ctx)
@@ -191,6 +198,7 @@ cdef extern from "aipc.h":
     aipc_status aipc_os_poll2(int first, int second, uint64_t timeout_ns) nogil
     uint64_t aipc_os_now() nogil
     uint32_t aipc_os_cpus()
+    uint64_t aipc_os_thread()
     void aipc_os_yield() nogil
 
     # --- retire.h

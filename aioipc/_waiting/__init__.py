@@ -55,7 +55,13 @@ async def _run(operation: _core.Operation) -> Any:
     return operation.result
 
 
-_core.operations(_run)
+def _bell_here(attachment: Attachment) -> int:
+    """The bell of the running loop; -1: there is no loop, or nobody has waited in it yet."""
+    doorbell = find(attachment, _running())
+    return -1 if doorbell is None else doorbell.bell
+
+
+_core.operations(_run, _bell_here)
 
 
 def _doorbell(attachment: Attachment) -> Doorbell:

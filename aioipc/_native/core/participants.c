@@ -144,5 +144,6 @@ void aipc_participants_in_child(aipc_seg *seg) {
     seg->self = 0;
     seg->forked = 1;
     seg->lock = 0;
+    seg->uninterruptible = 0; /* for the sake of threads that are the parent's */
     seg->liveness_page = NULL; /* not inherited: MADV_DONTFORK */
 }
