@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -10,45 +11,51 @@ import click
 from .output import console, json_option, print_json
 
 if TYPE_CHECKING:
+    from aioipc.demo.frame import Screen
     from aioipc.demo.outcome import Outcome
-    from aioipc.demo.run import Options
 
 __all__ = ["demo"]
 
 _INTERRUPTED = 130
+_EXTRA = ("trio", "uvloop")
+
+_files = click.option("--files", type=click.IntRange(min=1), help="Only so many files.")
 
 
-@click.command()
-@click.option("--files", type=click.IntRange(min=1), help="Only so many files.")
+def _kill_every(milliseconds: int) -> Callable[..., Callable[..., None]]:
+    return click.option(
+        "--kill-every",
+        type=click.FloatRange(min=1),
+        default=milliseconds,
+        show_default=True,
+        metavar="MS",
+        help="Milliseconds from one kill to the next.",
+    )
+
+
+@click.group()
+def demo() -> None:
+    """Real programs on shared memory, whose processes are killed while they work.
+
+    Each exits with 1 when anything it promised is not so.
+    """
+
+
+@demo.command()
+@_files
 @click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Worker processes.")
-@click.option(
-    "--kill-every",
-    type=click.FloatRange(min=1),
-    default=50,
-    show_default=True,
-    metavar="MS",
-    help="Milliseconds from one kill to the next.",
-)
+@_kill_every(50)
 @json_option
-def demo(files: int | None, workers: int, kill_every: float, as_json: bool) -> None:
+def lock(files: int | None, workers: int, kill_every: float, as_json: bool) -> None:
     """Count the standard library with four processes, and kill one every 50 ms.
 
     They run on asyncio, uvloop, trio and a plain thread, and share one Block of counters under one Lock.
-    Exits with 1 when the totals differ from a single process's, or anything is damaged or left behind.
     """
-    _require("trio", "uvloop")
-    from aioipc.demo.crew import WorkerFailedError
-    from aioipc.demo.run import Options
+    _require(*_EXTRA)
+    from aioipc.demo.lock.run import Options, run
 
-    try:
-        outcome = _run(Options(files, workers, kill_every / 1000), as_json)
-    except KeyboardInterrupt:
-        click.echo("interrupted; the workers are gone, and the segment with them", err=True)
-        sys.exit(_INTERRUPTED)
-    except WorkerFailedError as error:
-        raise click.ClickException(str(error)) from None
-    _show(outcome, as_json)
-    sys.exit(0 if outcome.sound else 1)
+    options = Options(files, workers, kill_every / 1000)
+    _perform({"lock": lambda screen: run(options, screen)}, as_json)
 
 
 def _require(*modules: str) -> None:
@@ -56,27 +63,47 @@ def _require(*modules: str) -> None:
         try:
             importlib.import_module(module)
         except ModuleNotFoundError:
-            raise click.ClickException("the demo needs trio and uvloop: pip install 'aioipc[demo]'") from None
+            needed = ", ".join(_EXTRA)
+            raise click.ClickException(f"the demo needs {needed}: pip install 'aioipc[demo]'") from None
 
 
-def _run(options: "Options", as_json: bool) -> "Outcome":
-    from aioipc.demo.run import run
+def _perform(parts: "dict[str, Callable[[Screen], Outcome]]", as_json: bool) -> None:
+    """Run the parts, print what they found, and exit."""
+    from aioipc.demo.crew import WorkerFailedError
+
+    try:
+        outcomes = _run(parts, as_json)
+    except KeyboardInterrupt:
+        click.echo("interrupted; the workers are gone, and the segment with them", err=True)
+        sys.exit(_INTERRUPTED)
+    except WorkerFailedError as error:
+        raise click.ClickException(str(error)) from None
+    _show(outcomes, as_json)
+    sys.exit(0 if all(outcome.sound for outcome in outcomes.values()) else 1)
+
+
+def _run(parts: "dict[str, Callable[[Screen], Outcome]]", as_json: bool) -> "dict[str, Outcome]":
     from aioipc.demo.screens import LiveScreen, PlainScreen, SilentScreen
 
     if as_json:
-        return run(options, SilentScreen())
+        return {name: part(SilentScreen()) for name, part in parts.items()}
     terminal = console()
     screen = LiveScreen(terminal) if terminal.is_terminal else nullcontext(PlainScreen(terminal))
     with screen as shown:
-        return run(options, shown)
+        return {name: part(shown) for name, part in parts.items()}
 
 
-def _show(outcome: "Outcome", as_json: bool) -> None:
-    from aioipc.demo.verdict import verdict
+def _show(outcomes: "dict[str, Outcome]", as_json: bool) -> None:
+    from aioipc.demo.outcome import verdict
 
-    if as_json:
-        print_json(outcome.as_json())
-        return
-    terminal = console()
-    for line in verdict(outcome):
-        terminal.print(line)
+    if as_json and len(outcomes) == 1:
+        print_json(next(iter(outcomes.values())).as_json())
+    elif as_json:
+        sound = all(outcome.sound for outcome in outcomes.values())
+        print_json({"sound": sound, **{name: outcome.as_json() for name, outcome in outcomes.items()}})
+    else:
+        terminal = console()
+        for name, outcome in outcomes.items():
+            terminal.print(f"\n[bold]{name}[/]" if len(outcomes) > 1 else "")
+            for line in verdict(outcome):
+                terminal.print(line)

@@ -1,86 +1,56 @@
-"""What a run of the demo found, and whether it is what was promised."""
+"""What every part of the demo gives in the end: figures, and promises that were kept or broken."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from .counting import FIELDS
-
-__all__ = ["Outcome", "Together"]
+__all__ = ["Outcome", "spread", "spread_text", "verdict"]
 
 
-@dataclass(frozen=True)
-class Together:
-    """What the crew did, and what it left."""
+class Outcome(ABC):
+    """What one run found."""
 
-    seconds: float
-    totals: list[int]
-    kills: int
-    recoveries: int
-    repairs: int
-    handovers: list[tuple[int, bool]]  # ns from a kill to the next holder, and whether it had been waiting
-    findings: list[str]  # check_sanity's
-    left_behind: list[str]  # in /dev/shm
+    @abstractmethod
+    def figures(self) -> Iterator[str]:
+        """Lines to print, with rich's markup."""
 
-    def next_holder(self, *, waiting_only: bool) -> dict[str, float]:
-        """Milliseconds from a kill to the next holder of the lock."""
-        times = sorted(ns / 1e6 for ns, waited in self.handovers if waited or not waiting_only)
-        if not times:
-            return {"count": 0}
-        p99 = times[min(len(times) - 1, len(times) * 99 // 100)]
-        return {"count": len(times), "median": median(times), "p99": p99, "max": times[-1]}
+    @abstractmethod
+    def promises(self) -> dict[str, list[str]]:
+        """What was promised, and for each promise what breaks it: nothing, hopefully."""
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """The figures of one run; `sound` when every promise was kept."""
-
-    files: int
-    workers: int
-    together: Together
-    expected: list[int]
-    alone_seconds: float
+    @abstractmethod
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for --json."""
 
     @property
     def sound(self) -> bool:
-        """Totals equal, segment sane, nothing left in /dev/shm."""
-        together = self.together
-        return together.totals == self.expected and not together.findings and not together.left_behind
+        """Whether every promise was kept."""
+        return not any(self.promises().values())
 
-    @property
-    def files_per_second(self) -> float:
-        """Of the crew, kills included."""
-        return self.files / self.together.seconds
 
-    def differences(self) -> Iterator[str]:
-        """One line for each counter that differs from the single-process run's."""
-        for field, total, expected in zip(FIELDS, self.together.totals, self.expected, strict=True):
-            if total != expected:
-                yield f"{field}: {total:,}, expected {expected:,}"
+def verdict(outcome: Outcome) -> Iterator[str]:
+    """The figures, and a line for each promise."""
+    yield from outcome.figures()
+    for promise, broken in outcome.promises().items():
+        if broken:
+            yield f"[bold red]✗ not true: {promise}[/]: " + "; ".join(broken)
+        else:
+            yield f"[green]✓[/] {promise}"
 
-    def counters(self) -> dict[str, int]:
-        """The totals that are not zero, by name."""
-        return {field: total for field, total in zip(FIELDS, self.together.totals, strict=True) if total}
 
-    def as_json(self) -> dict[str, Any]:
-        """Everything, for --json."""
-        together = self.together
-        return {
-            "sound": self.sound,
-            "files": self.files,
-            "workers": self.workers,
-            "seconds": together.seconds,
-            "files_per_second": self.files_per_second,
-            "kills": together.kills,
-            "recoveries": together.recoveries,
-            "repairs": together.repairs,
-            "kill_to_next_holder_ms": {
-                "waiting": together.next_holder(waiting_only=True),
-                "all": together.next_holder(waiting_only=False),
-            },
-            "totals": self.counters(),
-            "alone": {"seconds": self.alone_seconds, "differences": list(self.differences())},
-            "check_sanity": together.findings,
-            "left_behind": together.left_behind,
-        }
+def spread(milliseconds: list[float]) -> dict[str, float]:
+    """How a set of times is spread; only the count when there are none."""
+    times = sorted(milliseconds)
+    if not times:
+        return {"count": 0}
+    p99 = times[min(len(times) - 1, len(times) * 99 // 100)]
+    return {"count": len(times), "median": median(times), "p99": p99, "max": times[-1]}
+
+
+def spread_text(times: dict[str, float]) -> str:
+    """The same in words."""
+    if not times["count"]:
+        return "none"
+    figures = ", ".join(f"{name} {times[name]:.2f} ms" for name in ("median", "p99", "max"))
+    return f"{figures} ({times['count']:.0f})"

@@ -4,11 +4,10 @@ import time
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .counting import FILES
-from .run import Scene
+from .frame import Frame
 
 __all__ = ["LiveScreen", "PlainScreen", "SilentScreen"]
 
@@ -16,10 +15,7 @@ __all__ = ["LiveScreen", "PlainScreen", "SilentScreen"]
 class SilentScreen:
     """Shows nothing."""
 
-    def together(self, scene: Scene) -> None:
-        """Nothing."""
-
-    def alone(self, done: int, files: int) -> None:
+    def show(self, frame: Frame) -> None:
         """Nothing."""
 
 
@@ -30,52 +26,43 @@ class PlainScreen:
         self._console = console
         self._next = 0.0
 
-    def together(self, scene: Scene) -> None:
-        """Files, kills, recoveries."""
-        board, done = scene.board, scene.board.totals[FILES]
-        self._line(
-            f"together: {done}/{scene.files} files, {scene.killer.kills} kills, "
-            f"{board.recoveries} times abandoned",
-            last=not scene.crew.busy,
-        )
-
-    def alone(self, done: int, files: int) -> None:
-        """Files."""
-        self._line(f"alone: {done}/{files} files", last=done == files)
-
-    def _line(self, text: str, *, last: bool) -> None:
+    def show(self, frame: Frame) -> None:
+        """A line, if it is time for one or the step is over."""
         now = time.monotonic()
-        if last or now >= self._next:
-            self._next = 0.0 if last else now + 1
-            self._console.print(text, highlight=False)
+        if frame.last or now >= self._next:
+            self._next = 0.0 if frame.last else now + 1
+            notes = f", {frame.notes}" if frame.notes else ""
+            self._console.print(
+                f"{frame.step}: {frame.done}/{frame.total} {frame.unit}{notes}", highlight=False
+            )
 
 
 class LiveScreen:
-    """Two bars and a table of the workers, redrawn in place.  Used as a context manager."""
+    """A bar for each step, and a table of the workers, redrawn in place.  Used as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
-            TextColumn("{task.description:<32}"),
+            TextColumn("{task.description:<12}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
             TimeElapsedColumn(),
             console=console,
         )
-        self._crew_bar = self._bars.add_task("together, one killed now and then", total=None)
-        self._alone_bar = self._bars.add_task("alone, to compare", total=None, start=False)
+        self._steps: dict[str, TaskID] = {}
         self._live = Live(self._bars, console=console, auto_refresh=False)
 
-    def together(self, scene: Scene) -> None:
-        """The crew's bar, the table of seats, what has been survived."""
-        self._bars.update(self._crew_bar, total=scene.files, completed=scene.board.totals[FILES])
-        self._live.update(Group(self._bars, _seats(scene), _survived(scene)), refresh=True)
-
-    def alone(self, done: int, files: int) -> None:
-        """The other bar."""
-        if done == 0:
-            self._bars.start_task(self._alone_bar)
-        self._bars.update(self._alone_bar, total=files, completed=done)
-        self._live.update(self._bars, refresh=True)
+    def show(self, frame: Frame) -> None:
+        """The bars so far, the workers of this step, the notes."""
+        if frame.step not in self._steps:
+            self._steps[frame.step] = self._bars.add_task(frame.step, unit=frame.unit)
+        self._bars.update(self._steps[frame.step], total=frame.total, completed=frame.done)
+        parts: list[RenderableType] = [self._bars]
+        if frame.table and not frame.last:
+            parts.append(_table(frame))
+        if frame.notes and not frame.last:
+            parts.append(f"  {frame.notes}")
+        self._live.update(Group(*parts), refresh=True)
 
     def __enter__(self) -> "LiveScreen":
         self._live.start()
@@ -85,21 +72,9 @@ class LiveScreen:
         self._live.stop()
 
 
-def _seats(scene: Scene) -> Table:
-    table = Table("seat", "runs on", "pid", "files", "killed", "", box=None, padding=(0, 2))
-    ready = scene.crew.ready()
-    for number, seat in enumerate(scene.board.seats):
-        pid = str(ready[number]) if number in ready else "[dim]starting"
-        killed = str(scene.killer.kills_at_seat[number])
-        state = "[bold yellow]holds the lock" if scene.board.holder == number + 1 else ""
-        table.add_row(str(number + 1), scene.crew.kind(number), pid, str(seat.done), killed, state)
+def _table(frame: Frame) -> Table:
+    headings, *rows = frame.table
+    table = Table(*headings, box=None, padding=(0, 2))
+    for row in rows:
+        table.add_row(*row)
     return table
-
-
-def _survived(scene: Scene) -> RenderableType:
-    board = scene.board
-    return (
-        f"  [red]{scene.killer.kills} kills[/], "
-        f"[green]{board.recoveries} times the lock was found abandoned[/], "
-        f"{board.repairs} half-made changes finished"
-    )

@@ -12,12 +12,12 @@ from aioipc import ManagedSharedMemory
 from tests.support.leaks import SHM
 from tests.support.sources import ROOT
 
-DEMO = [sys.executable, "-m", "aioipc", "demo"]
+LOCK = [sys.executable, "-m", "aioipc", "demo", "lock"]
 
 
 def demo(*options: str) -> Any:
-    """Run the demo to its end; its --json."""
-    done = subprocess.run([*DEMO, "--json", *options], cwd=ROOT, capture_output=True, text=True)
+    """Run the counting demo to its end; its --json."""
+    done = subprocess.run([*LOCK, "--json", *options], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr == ""
     outcome = json.loads(done.stdout)
     assert done.returncode == (0 if outcome["sound"] else 1)
@@ -49,7 +49,7 @@ def test_one_worker_alone_gets_through_too() -> None:
 
 
 def test_without_a_terminal_it_prints_plain_lines() -> None:
-    done = subprocess.run([*DEMO, "--files", "8"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*LOCK, "--files", "8"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
     lines = done.stdout.splitlines()
@@ -61,7 +61,7 @@ def test_without_a_terminal_it_prints_plain_lines() -> None:
 
 def test_a_terminal_sees_progress_redrawn() -> None:
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([*DEMO, "--files", "8"], cwd=ROOT, stdout=theirs, stderr=theirs, stdin=theirs)
+    process = subprocess.Popen([*LOCK, "--files", "8"], cwd=ROOT, stdout=theirs, stderr=theirs, stdin=theirs)
     os.close(theirs)
     with open(ours, "rb", closefd=True, buffering=0) as terminal:
         shown = b""
@@ -81,18 +81,18 @@ def _read(terminal: Any) -> bytes:
 
 
 def test_when_the_demo_itself_is_killed_its_workers_go_too() -> None:
-    process = subprocess.Popen(DEMO, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(LOCK, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("together:")
     process.kill()
     process.communicate()  # until the last worker has closed its end of the pipes
-    assert not ManagedSharedMemory.exists(f"aioipc-demo-{process.pid}")  # the next look removes it
+    assert not ManagedSharedMemory.exists(f"aioipc-demo-lock-{process.pid}")  # the next look removes it
     assert left_behind() == []
 
 
 def test_ctrl_c_leaves_nothing_behind() -> None:
     process = subprocess.Popen(
-        DEMO, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        LOCK, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("together:")

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from aioipc.demo.alone import Alone
 from aioipc.demo.counting import FIELDS, count, python_files
-from aioipc.demo.journal import Journal
-from aioipc.demo.outcome import Outcome, Together
-from aioipc.demo.verdict import verdict
+from aioipc.demo.lock.journal import Journal
+from aioipc.demo.lock.outcome import LockOutcome, Together
+from aioipc.demo.outcome import verdict
 from tests.support.sources import ROOT
 
 
@@ -79,10 +80,10 @@ def test_lines_bytes_and_kinds_are_counted(tmp_path: Path, text: str, expected: 
     assert expected.items() <= counted.items()
 
 
-def outcome() -> Outcome:
+def outcome() -> LockOutcome:
     totals = [1] * len(FIELDS)
     handovers = [(2_000_000, True), (40_000_000, False), (4_000_000, True)]
-    return Outcome(1, 4, Together(1.0, totals, 9, 3, 1, handovers, [], []), list(totals), 1.0)
+    return LockOutcome(1, 4, Together(1.0, totals, 9, 3, 1, handovers, [], []), Alone(list(totals), 1.0))
 
 
 def test_times_to_the_next_holder_tell_waiting_from_coming_later() -> None:
@@ -96,7 +97,7 @@ def test_each_broken_promise_is_told(broken: str) -> None:
     good = outcome()
     assert good.sound
     assert "✗" not in "".join(verdict(good))
-    wrong: Any = [2, *good.expected[1:]] if broken == "totals" else ["something"]
+    wrong: Any = [2, *good.together.totals[1:]] if broken == "totals" else ["something"]
     bad = replace(good, together=replace(good.together, **{broken: wrong}))
     assert not bad.sound
     assert bad.as_json()["sound"] is False
@@ -104,6 +105,6 @@ def test_each_broken_promise_is_told(broken: str) -> None:
 
 
 def test_workers_are_small() -> None:
-    code = "import sys, aioipc.demo.worker; print({'rich', 'click'} & set(sys.modules))"
+    code = "import sys, aioipc.demo.lock.worker; print({'rich', 'click'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

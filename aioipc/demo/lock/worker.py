@@ -4,11 +4,7 @@ Four kinds, one loop: only the two lines that take the lock differ.
 """
 
 import asyncio
-import fcntl
-import multiprocessing
 import os
-import signal
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -18,8 +14,9 @@ import uvloop
 
 from aioipc import Lock, ManagedSharedMemory
 
+from ..counting import count
+from ..ending import end_with_the_demo
 from .board import Board
-from .counting import count
 from .desk import Desk
 
 __all__ = ["KINDS", "Place", "work"]
@@ -71,7 +68,7 @@ KINDS: dict[str, Callable[[Desk, list[str]], None]] = {
 
 def work(place: Place, seat: int, kind: str) -> None:
     """The whole life of a worker."""
-    _end_with_the_demo()
+    end_with_the_demo()
     warnings.simplefilter("ignore")  # what the tokenizer thinks of old test files
     name, board_handle, paths_handle, seats = place
     with ManagedSharedMemory.open(name) as segment:
@@ -81,18 +78,3 @@ def work(place: Place, seat: int, kind: str) -> None:
             desk = Desk(board, seat, Lock(segment, "board"), len(paths))
             board.seats[seat].pid = os.getpid()
             KINDS[kind](desk, paths)
-
-
-def _end_with_the_demo() -> None:
-    """Be killed by the kernel when the demo is, even while stopped for an aimed kill.
-
-    The end of the demo closes a pipe, which raises the signal that is asked for here.
-    """
-    demo = multiprocessing.parent_process()
-    assert demo is not None
-    pipe = demo.sentinel
-    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
-    if not demo.is_alive():
-        sys.exit(1)  # it was killed just before

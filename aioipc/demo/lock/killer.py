@@ -13,8 +13,8 @@ import time
 
 from aioipc import Lock
 
+from ..crew import Crew
 from .board import Board
-from .crew import Crew
 
 __all__ = ["Killer"]
 
@@ -37,6 +37,11 @@ class Killer:
         """How many so far."""
         return sum(self.kills_at_seat)
 
+    def ready(self) -> dict[int, int]:
+        """The workers that have reported for work: seat and pid."""
+        seats = self._board.seats
+        return {seat: pid for seat, pid in self._crew.pids().items() if pid == seats[seat].pid}
+
     def strike_if_due(self) -> None:
         """Kill one worker, if it is time."""
         now = time.monotonic()
@@ -57,7 +62,7 @@ class Killer:
             if time.monotonic() > limit:
                 return None
             time.sleep(_GLANCE)
-        pid = self._crew.ready().get(holder - 1)
+        pid = self.ready().get(holder - 1)
         if pid is None or not _signal(pid, signal.SIGSTOP):
             return None  # dead already
         limit = time.monotonic() + self._interval / 2
@@ -68,11 +73,11 @@ class Killer:
         return holder - 1
 
     def _anybody(self) -> int | None:
-        seats = [seat for seat in self._crew.ready() if self._board.seats[seat].lost < _LIVES]
+        seats = [seat for seat in self.ready() if self._board.seats[seat].lost < _LIVES]
         return random.choice(seats) if seats else None
 
     def _kill(self, seat: int) -> None:
-        pid = self._crew.ready()[seat]
+        pid = self.ready()[seat]
         self._board.seats[seat].killed_at = self._board.killed_at = time.monotonic_ns()
         if _signal(pid, signal.SIGKILL):
             self.kills_at_seat[seat] += 1

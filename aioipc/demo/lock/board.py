@@ -8,7 +8,7 @@ from typing import overload
 
 from aioipc import Block
 
-from .counting import FIELDS
+from ..counting import FIELDS
 from .journal import Journal
 
 __all__ = ["Board", "Seat"]
