@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from aioipc.demo.frame import Screen
     from aioipc.demo.outcome import Outcome
 
+    _Part = Callable[[Screen], Outcome]
+
 __all__ = ["demo"]
 
 _INTERRUPTED = 130
@@ -43,6 +45,19 @@ def demo() -> None:
 
 @demo.command()
 @_files
+@_kill_every(200)
+@json_option
+def pipeline(files: int | None, kill_every: float, as_json: bool) -> None:
+    """Put the standard library through a Queue to three consumers, and kill one every 200 ms.
+
+    They run on asyncio, trio and a plain thread, lease each file and write one SharedDict entry for it.
+    """
+    _require(*_EXTRA)
+    _perform({"pipeline": _pipeline(files, kill_every)}, as_json)
+
+
+@demo.command()
+@_files
 @click.option("--workers", type=click.IntRange(1, 32), default=4, show_default=True, help="Worker processes.")
 @_kill_every(50)
 @json_option
@@ -58,6 +73,12 @@ def lock(files: int | None, workers: int, kill_every: float, as_json: bool) -> N
     _perform({"lock": lambda screen: run(options, screen)}, as_json)
 
 
+def _pipeline(files: int | None, kill_every: float) -> "_Part":
+    from aioipc.demo.pipeline.run import Options, run
+
+    return lambda screen: run(Options(files, kill_every / 1000), screen)
+
+
 def _require(*modules: str) -> None:
     for module in modules:
         try:
@@ -67,7 +88,7 @@ def _require(*modules: str) -> None:
             raise click.ClickException(f"the demo needs {needed}: pip install 'aioipc[demo]'") from None
 
 
-def _perform(parts: "dict[str, Callable[[Screen], Outcome]]", as_json: bool) -> None:
+def _perform(parts: "dict[str, _Part]", as_json: bool) -> None:
     """Run the parts, print what they found, and exit."""
     from aioipc.demo.crew import WorkerFailedError
 
@@ -82,7 +103,7 @@ def _perform(parts: "dict[str, Callable[[Screen], Outcome]]", as_json: bool) -> 
     sys.exit(0 if all(outcome.sound for outcome in outcomes.values()) else 1)
 
 
-def _run(parts: "dict[str, Callable[[Screen], Outcome]]", as_json: bool) -> "dict[str, Outcome]":
+def _run(parts: "dict[str, _Part]", as_json: bool) -> "dict[str, Outcome]":
     from aioipc.demo.screens import LiveScreen, PlainScreen, SilentScreen
 
     if as_json:
