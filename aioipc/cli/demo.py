@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _INTERRUPTED = 130
-_EXTRA = ("trio", "uvloop")
+_EXTRA = ("trio", "uvloop", "uvicorn")
 
+_requests = click.option(
+    "--requests",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Requests to the server.",
+)
 _files = click.option("--files", type=click.IntRange(min=1), help="Only so many files.")
 
 
@@ -35,12 +42,36 @@ def _kill_every(milliseconds: int) -> Callable[..., Callable[..., None]]:
     )
 
 
-@click.group()
-def demo() -> None:
+@click.group(invoke_without_command=True)
+@_requests
+@_files
+@json_option
+@click.pass_context
+def demo(context: click.Context, requests: int, files: int | None, as_json: bool) -> None:
     """Real programs on shared memory, whose processes are killed while they work.
 
-    Each exits with 1 when anything it promised is not so.
+    Without a command: the web server, then the pipeline.  Exits with 1 when anything promised is not so.
     """
+    if context.invoked_subcommand is None:
+        _require(*_EXTRA)
+        _perform({"web": _web(requests, min(40, requests), 3, 3), "pipeline": _pipeline(files, 200)}, as_json)
+
+
+@demo.command()
+@_requests
+@click.option("--pages", type=click.IntRange(2, 200), default=40, show_default=True, help="Pages.")
+@click.option("--workers", type=click.IntRange(2, 16), default=3, show_default=True, help="uvicorn workers.")
+@click.option("--kills", type=click.IntRange(0, 50), default=3, show_default=True, help="Workers to kill.")
+@json_option
+def web(requests: int, pages: int, workers: int, kills: int, as_json: bool) -> None:
+    """Load a uvicorn server whose workers share a cache, and kill some while they compute a page.
+
+    Each page is computed by one worker while the others wait for it.
+    """
+    if pages > requests:
+        raise click.BadParameter(f"{pages} pages need at least as many requests", param_hint="--pages")
+    _require(*_EXTRA)
+    _perform({"web": _web(requests, pages, workers, kills)}, as_json)
 
 
 @demo.command()
@@ -71,6 +102,12 @@ def lock(files: int | None, workers: int, kill_every: float, as_json: bool) -> N
 
     options = Options(files, workers, kill_every / 1000)
     _perform({"lock": lambda screen: run(options, screen)}, as_json)
+
+
+def _web(requests: int, pages: int, workers: int, kills: int) -> "_Part":
+    from aioipc.demo.web.run import Options, run
+
+    return lambda screen: run(Options(requests, pages, workers, kills), screen)
 
 
 def _pipeline(files: int | None, kill_every: float) -> "_Part":

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
-__all__ = ["Crew", "Role", "WorkerFailedError"]
+__all__ = ["Crew", "Role", "WorkerFailedError", "send"]
 
 
 class WorkerFailedError(Exception):
@@ -124,3 +124,12 @@ def _start_server(modules: set[str]) -> None:
     finally:
         if safe_path is None:
             del os.environ["PYTHONSAFEPATH"]
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Send a signal to a worker; False when it has just ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -6,14 +6,13 @@ instant.  A worker whose file has cost a life already is let finish it; else a s
 through the longest files.
 """
 
-import os
 import random
 import signal
 import time
 
 from aioipc import Lock
 
-from ..crew import Crew
+from ..crew import Crew, send
 from .board import Board
 
 __all__ = ["Killer"]
@@ -63,7 +62,7 @@ class Killer:
                 return None
             time.sleep(_GLANCE)
         pid = self.ready().get(holder - 1)
-        if pid is None or not _signal(pid, signal.SIGSTOP):
+        if pid is None or not send(pid, signal.SIGSTOP):
             return None  # dead already
         limit = time.monotonic() + self._interval / 2
         while self._board.holder == holder and time.monotonic() < limit:
@@ -79,14 +78,6 @@ class Killer:
     def _kill(self, seat: int) -> None:
         pid = self.ready()[seat]
         self._board.seats[seat].killed_at = self._board.killed_at = time.monotonic_ns()
-        if _signal(pid, signal.SIGKILL):
+        if send(pid, signal.SIGKILL):
             self.kills_at_seat[seat] += 1
         self._board.seats[seat].pid = 0  # it is not ready any more
-
-
-def _signal(pid: int, number: signal.Signals) -> bool:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False  # it has just finished
-    return True

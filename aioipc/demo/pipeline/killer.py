@@ -4,12 +4,11 @@ Only one whose file has cost several lives already is let finish it; else a slow
 through the longest files.
 """
 
-import os
 import random
 import signal
 import time
 
-from ..crew import Crew
+from ..crew import Crew, send
 from .belt import Belt
 
 __all__ = ["Killer"]
@@ -44,5 +43,5 @@ class Killer:
         ]
         if at_work:
             seat = random.choice(at_work)
-            os.kill(pids[seat], signal.SIGKILL)
-            self.kills_at_seat[seat] = self.kills_at_seat.get(seat, 0) + 1
+            if send(pids[seat], signal.SIGKILL):
+                self.kills_at_seat[seat] = self.kills_at_seat.get(seat, 0) + 1
