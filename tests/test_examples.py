@@ -11,35 +11,52 @@ from tests.support.sources import ROOT
 EXAMPLES = ROOT / "examples"
 LINES = 60
 
-OUTPUT = {
-    "01_segment.py": [
+Run = tuple[str, ...]
+
+OUTPUT: dict[Run, list[str]] = {
+    ("01_segment.py",): [
         "the child reads  b'hello'",
         "the parent reads b'HELLO'",
         "sound: True",
         "gone: True",
     ],
-    "02_lock_between_processes.py": ["4 processes, 2000 additions each: 8000"],
-    "03_abandoned.py": [
+    ("02_lock_between_processes.py",): ["4 processes, 2000 additions each: 8000"],
+    ("03_abandoned.py",): [
         "abandoned: True, together 70",
         "repaired:  together 100",
         "afterwards abandoned: False",
     ],
-    "04_blocking_and_async.py": ["a thread held it", "an asyncio task held it", "a trio task held it"],
+    ("04_blocking_and_async.py",): ["a thread held it", "an asyncio task held it", "a trio task held it"],
+    **{("05_web_cache.py", loop): ["60 answers, 3 computations"] for loop in ("asyncio", "uvloop")},
+    **{
+        ("06_pipeline.py", loop): ["killed: 1", "results right: True", "delivered twice: [123]"]
+        for loop in ("asyncio", "uvloop", "trio")
+    },
 }
+SUITES = ["07_test_suite.py"]  # run by pytest
 
 
-@pytest.mark.parametrize("name", OUTPUT)
-def test_an_example_prints_what_it_promises(name: str) -> None:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
+@pytest.mark.parametrize("run", OUTPUT, ids=" ".join)
+def test_an_example_prints_what_it_promises(run: Run) -> None:
+    name, *arguments = run
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stderr == ""
-    assert done.stdout.splitlines() == OUTPUT[name]
+    assert done.stdout.splitlines() == OUTPUT[run]
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_an_example_that_is_a_test_suite_passes(name: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", str(EXAMPLES / name)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert " passed in " in done.stdout
 
 
 def test_every_example_is_run_and_listed() -> None:
     names = sorted(path.name for path in EXAMPLES.glob("*.py"))
-    assert names == sorted(OUTPUT)
+    assert names == sorted({*(run[0] for run in OUTPUT), *SUITES})
     listed = (EXAMPLES / "README.md").read_text()
     assert [name for name in names if f"({name})" not in listed] == []
 
