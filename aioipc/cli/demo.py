@@ -52,9 +52,11 @@ def demo(context: click.Context, requests: int, files: int | None, as_json: bool
 
     Without a command: the web server, then the pipeline.  Exits with 1 when anything promised is not so.
     """
-    if context.invoked_subcommand is None:
-        _require(*_EXTRA)
-        _perform({"web": _web(requests, min(40, requests), 3, 3), "pipeline": _pipeline(files, 200)}, as_json)
+    if context.invoked_subcommand is not None:
+        _refuse_options(context, context.invoked_subcommand)
+        return
+    _require(*_EXTRA)
+    _perform({"web": _web(requests, min(40, requests), 3, 3), "pipeline": _pipeline(files, 200)}, as_json)
 
 
 @demo.command()
@@ -102,6 +104,16 @@ def lock(files: int | None, workers: int, kill_every: float, as_json: bool) -> N
 
     options = Options(files, workers, kill_every / 1000)
     _perform({"lock": lambda screen: run(options, screen)}, as_json)
+
+
+def _refuse_options(context: click.Context, command: str) -> None:
+    """Rather than ignore them in silence."""
+    given = click.core.ParameterSource.COMMANDLINE
+    for option in context.command.params:
+        if option.name and context.get_parameter_source(option.name) is given:
+            raise click.UsageError(
+                f"options stand behind the command: aioipc demo {command} {option.opts[0]}"
+            )
 
 
 def _web(requests: int, pages: int, workers: int, kills: int) -> "_Part":

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aioipc import ManagedSharedMemory
+from aioipc.demo.crew import Crew, Role, WorkerFailedError
 from tests.support.leaks import SHM
 from tests.support.sources import ROOT
 
@@ -130,6 +131,23 @@ def _read(terminal: Any) -> bytes:
     except OSError:  # what a terminal says at the end
         return b""
     return chunk
+
+
+def test_a_worker_that_ends_by_itself_is_not_replaced_but_told() -> None:
+    role = Role("broken", os._exit, (3,))
+    with (
+        Crew([role], "spawn") as crew,
+        pytest.raises(WorkerFailedError, match="the broken worker at seat 1 ended with 3"),
+    ):
+        while crew.busy:
+            crew.tend(1)
+
+
+@pytest.mark.parametrize("arguments", [("web", "--pages", "9", "--requests", "8"), ("--json", "web")])
+def test_what_cannot_be_meant_is_wrong_usage(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run([*DEMO, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Error:" in done.stderr
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import warnings
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -64,5 +65,6 @@ class App:
 def serve(segment: str, sources: list[str], listener: socket.socket) -> None:
     """The whole life of a worker; all of them accept from one listening socket."""
     end_with_the_demo()
+    warnings.simplefilter("ignore")  # what the tokenizer thinks of old test files
     config = uvicorn.Config(App(segment, sources), log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[listener])
