@@ -51,11 +51,11 @@ def test_each_page_is_computed_once_and_once_more_for_each_killed_computer() -> 
     assert set(outcome["versions_seen"].values()) == {1}
     assert outcome["abandoned"] >= sum(killed_over.values())
     assert sum(outcome["answers_by_cache"].values()) == outcome["requests"] == 400
-    assert len(outcome["answers_by_worker"]) >= 3
+    assert len(outcome["answers_by_worker"]) >= 2
 
 
 def test_a_server_that_is_left_alone_breaks_no_connection() -> None:
-    outcome = demo("web", "--requests", "100", "--pages", "2", "--kills", "0", "--workers", "2")
+    outcome = demo("web", "--requests", "1000", "--pages", "2", "--kills", "0", "--workers", "2")
     assert_nothing_is_wrong(outcome)
     assert outcome["broken_connections"] == 0
     assert outcome["answers_by_cache"]["computed"] == 2
@@ -134,13 +134,15 @@ def _read(terminal: Any) -> bytes:
 
 
 def test_a_worker_that_ends_by_itself_is_not_replaced_but_told() -> None:
-    role = Role("broken", os._exit, (3,))
-    with (
-        Crew([role], "spawn") as crew,
-        pytest.raises(WorkerFailedError, match="the broken worker at seat 1 ended with 3"),
-    ):
-        while crew.busy:
-            crew.tend(1)
+    with Crew([Role("broken", os._exit, (3,))], "spawn") as crew:
+        with pytest.raises(WorkerFailedError, match="the broken worker at seat 1 ended with 3"):
+            _finish(crew)
+        assert not crew.busy
+
+
+def _finish(crew: Crew) -> None:
+    while crew.busy:
+        crew.tend(60)
 
 
 @pytest.mark.parametrize("arguments", [("web", "--pages", "9", "--requests", "8"), ("--json", "web")])

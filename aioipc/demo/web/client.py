@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 __all__ = ["Client"]
 
 _CONNECTIONS = 32
+_RENEWED_AFTER = 20  # requests; else one worker that was quick to accept would serve them all to the end
 _SEED = 7
 
 
@@ -57,6 +58,7 @@ class Client:
     async def _ask_on(self) -> None:
         connection = _Connection(self._port)
         while self._asked < self.requests:
+            connection.renew()
             page = self._choose()
             self._asked += 1
             while (answer := await connection.get(page)) is None:
@@ -89,12 +91,20 @@ class _Connection:
     def __init__(self, port: int) -> None:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used = 0
+
+    def renew(self) -> None:
+        """Be a new one when it is old."""
+        if self._used >= _RENEWED_AFTER:
+            self.close()
 
     async def get(self, page: int) -> tuple[dict[bytes, bytes], bytes] | None:
         """Headers and body; None when the connection broke, or the server broke off."""
         try:
             if self._streams is None:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+                self._used = 0
+            self._used += 1
             reader, writer = self._streams
             writer.write(b"GET /%d HTTP/1.1\r\nhost: demo\r\n\r\n" % page)
             status, *lines = (await reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
