@@ -66,5 +66,6 @@ def serve(segment: str, sources: list[str], listener: socket.socket) -> None:
     """The whole life of a worker; all of them accept from one listening socket."""
     end_with_the_demo()
     warnings.simplefilter("ignore")  # what the tokenizer thinks of old test files
-    config = uvicorn.Config(App(segment, sources), log_level="warning", timeout_graceful_shutdown=2)
+    app = App(segment, sources)
+    config = uvicorn.Config(app, lifespan="on", log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[listener])
