@@ -1,6 +1,6 @@
 """Who is killed: any consumer, at any instant.
 
-Only one whose file has cost several lives already is let finish it; else a slow machine would never get
+Only one whose file has cost two lives already is let finish it; else a slow machine would never get
 through the longest files.
 """
 
@@ -13,7 +13,7 @@ from .belt import Belt
 
 __all__ = ["Killer"]
 
-_DELIVERIES = 3  # after which a file's consumer is spared
+_DELIVERIES = 2  # after which a file's consumer is spared
 
 
 class Killer:
