@@ -9,21 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import invariant, rule
 
 from aioipc import MISSING, ManagedSharedMemory, SegmentFullError, SharedDict
 from tests.support.forked import Forked, forked
+from tests.support.machine import PROCESSES, SegmentMachine, explore, serve, who
 from tests.support.peers import Link
 
-SIZE = 1 << 20
-PROCESSES = 3
 Dict = SharedDict[Any, Any]
 
 # Keys travel as numbers.  Few, so that they meet; some are equal to others (1, True, 1.0), some are long.
@@ -112,74 +105,82 @@ def modelled(model: dict[Any, Any], operation: str, key: Any, value: Any) -> Any
     return outcome(lambda: SHARED_ONLY[operation](model, key, value))
 
 
+class Kept:
+    """What a process has of the dict."""
+
+    def __init__(self) -> None:
+        self.dict: Dict | None = None
+        self.views: list[Any] = []
+
+    def of(self, segment: ManagedSharedMemory) -> Dict:
+        if self.dict is None:
+            self.dict = SharedDict(segment, "d")
+        return self.dict
+
+
+def answer(segment: ManagedSharedMemory, operation: str, key: int, value: list[int], kept: Kept) -> Any:
+    act = OPERATIONS_OF_ALL[operation]
+    return outcome(lambda: act(kept.of(segment), KEYS[key], value_of(*value)))
+
+
+def view(segment: ManagedSharedMemory, key: int, kept: Kept) -> Any:
+    return outcome(lambda: kept.views.append(kept.of(segment).view(KEYS[key])))
+
+
+def look(segment: ManagedSharedMemory, kept: Kept) -> Any:
+    """What the views show; they are released."""
+    shown = [told(view.decode()) for view in kept.views]
+    for view in kept.views:
+        view.release()
+    kept.views.clear()
+    return shown
+
+
 def worker(test: Link, name: str) -> None:
-    """Does what it is told: [operation, key, value] -> answer.  Keeps views until told to look at them."""
-    with ManagedSharedMemory.open(name) as segment:
-        d: Dict = SharedDict(segment, "d")
-        views: list[Any] = []
-        test.send("ready")
-        while True:
-            operation, key, value = test.receive()
-            if operation == "view":
-                test.send(outcome(lambda key=key: views.append(d.view(KEYS[key]))))
-            elif operation == "look":
-                test.send([told(view.decode()) for view in views])
-                for view in views:
-                    view.release()
-                views.clear()
-            else:
-                act = OPERATIONS_OF_ALL[operation]
-                test.send(outcome(lambda act=act, key=key, value=value: act(d, KEYS[key], value_of(*value))))
+    serve(test, name, {"operate": answer, "view": view, "look": look}, Kept())
 
 
-class DictMachine(RuleBasedStateMachine):
-    name = ""  # set for each run
-    who = st.integers(0, PROCESSES - 1)
+class DictMachine(SegmentMachine):
+    role = worker
 
     def __init__(self) -> None:
         super().__init__()
-        self.segment = ManagedSharedMemory.create(self.name, SIZE, participants=8, lifetime="last_detach")
         self.empty = self.segment.free_memory
         self.d: Dict = SharedDict(self.segment, "d")
         self.model: dict[Any, Any] = {}
         self.views: list[list[Any]] = [[] for _ in range(PROCESSES)]
-        self.workers = [self.start() for _ in range(PROCESSES)]
 
-    def start(self) -> Forked:
-        peer = forked(worker, self.name)
+    def start(self) -> Forked:  # type: ignore[override]  # a fork is there at once
+        peer = forked(type(self).role, self.name)
         assert peer.receive() == "ready"
         return peer
 
-    def ask(self, who: int, operation: str, key: int = 0, value: tuple[int, int] = (0, 0)) -> Any:
-        self.workers[who].send([operation, key, value])
-        return self.workers[who].receive()
-
     @rule(who=who, operation=st.sampled_from(sorted(OPERATIONS)), key=keys, value=values)
     def operate(self, who: int, operation: str, key: int, value: tuple[int, int]) -> None:
-        answer = self.ask(who, operation, key, value)
-        if answer == ["full"]:
+        said = self.ask(who, "operate", operation, key, value)
+        if said == ["full"]:
             self.was_full(value[1])
         else:
-            assert answer == operate(self.model, operation, KEYS[key], value_of(*value))
+            assert said == operate(self.model, operation, KEYS[key], value_of(*value))
 
     @rule(who=who, operation=st.sampled_from(sorted(SHARED_ONLY)), key=keys, value=values)
     def operate_as_shared(self, who: int, operation: str, key: int, value: tuple[int, int]) -> None:
-        answer = self.ask(who, operation, key, value)
-        if answer == ["full"] and operation == "many":
+        said = self.ask(who, "operate", operation, key, value)
+        if said == ["full"] and operation == "many":
             self.model = self.d.copy()
-        elif answer == ["full"]:
+        elif said == ["full"]:
             self.was_full(value[1])
         else:
-            assert answer == modelled(self.model, operation, KEYS[key], value_of(*value))
+            assert said == modelled(self.model, operation, KEYS[key], value_of(*value))
 
     def was_full(self, size: int) -> None:
         assert self.segment.largest_free_block < size + 70_000  # with room for a larger table
 
     @rule(who=who, key=keys)
     def look_at(self, who: int, key: int) -> None:
-        answer = self.ask(who, "view", key)
-        assert answer == outcome(lambda: self.model[KEYS[key]] and None)
-        if answer == told(None):
+        said = self.ask(who, "view", key)
+        assert said == outcome(lambda: self.model[KEYS[key]] and None)
+        if said == told(None):
             self.views[who].append(told(self.model[KEYS[key]]))
 
     @rule(who=who)
@@ -189,15 +190,14 @@ class DictMachine(RuleBasedStateMachine):
 
     @rule(who=who)
     def kill(self, who: int) -> None:
-        self.workers[who].discard()
-        self.workers[who] = self.start()
+        super().kill(who)
         self.views[who] = []
 
     @rule(who=who, key=keys, seed=st.integers(0, 99))
     def kill_in_the_middle(self, who: int, key: int, seed: int) -> None:
         """The operation was done wholly or not at all."""
         before = dict(self.model)
-        self.workers[who].send(["set", key, (7, 3)])
+        self.workers[who].send(["operate", "set", key, (7, 3)])
         for _ in range(random.Random(seed).randrange(30)):
             self.d.get(KEYS[key])
         self.workers[who].discard()
@@ -209,45 +209,24 @@ class DictMachine(RuleBasedStateMachine):
         self.views[who] = []
 
     @invariant()
-    def sound_and_the_same_for_us(self) -> None:
-        report = self.segment.check_sanity()
-        assert report, report
+    def the_same_for_us(self) -> None:
         assert repr(list(self.d.items())) == repr(list(self.model.items()))
         assert len(self.d) == len(self.model)
 
-    def teardown(self) -> None:
-        for who, peer in enumerate(self.workers):
-            if who == 0:
-                assert self.ask(who, "look") == self.views[who]
-            peer.discard()
+    def clear_away(self) -> None:
         while self.model:
             assert repr(self.d.popitem()) == repr(self.model.popitem())
-        self.d.clear()
-        assert self.segment.check_sanity()
         self.segment.destroy(SharedDict, "d")
         del self.d
-        assert self.segment.check_sanity()
+
+    def everything_given_back(self) -> None:
         assert self.segment.free_memory == self.empty
-        self.segment.close()
-
-
-def explore(segment_name: str, examples: int, steps: int) -> None:
-    DictMachine.name = segment_name
-    run_state_machine_as_test(
-        DictMachine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
 
 
 def test_shared_dict_agrees_with_a_dict(segment_name: str) -> None:
-    explore(segment_name, examples=12, steps=40)
+    explore(DictMachine, segment_name, examples=12, steps=40)
 
 
 @pytest.mark.slow
 def test_shared_dict_agrees_with_a_dict_for_long(segment_name: str) -> None:
-    explore(segment_name, examples=100, steps=60)
+    explore(DictMachine, segment_name, examples=100, steps=60)
