@@ -1,8 +1,9 @@
 """What every way of using a Queue promises: awaited under each event loop, and blocking in threads.
 
-One body, several faces (tests/support/queues.py); the same tests hold for all of them, and for all of them at once
-on one queue.  What asyncio.Queue's own tests check is here; how a queue ends
-in test_queue_endings.py, leases and batches in test_queue_leases.py, what needs no waiting in tests/unit/test_queue.py.
+One body, several faces (tests/support/queues.py); the same tests hold for each of them, and for all of them
+at once on one queue.  What asyncio.Queue's own tests check is here.  How a queue ends is in
+test_queue_endings.py, leases and batches in test_queue_leases.py, what needs no waiting in
+tests/unit/test_queue.py.
 """
 
 import asyncio
@@ -460,45 +461,48 @@ def test_a_put_beyond_max_bytes_waits_until_enough_of_them_are_free(
 # ----------------------------------------------------------------------------------------------- all at once
 
 
+async def pass_awaiting(queue: Queue[int], first: int, count: int, got: list[list[int]]) -> None:
+    taken: list[int] = []
+
+    async def produce() -> None:
+        for number in range(first, first + count):
+            await queue.put(number)
+
+    async def consume() -> None:
+        for _ in range(count):
+            taken.append(await queue.get())
+            queue.task_done()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(produce)
+        group.start_soon(consume)
+    got.append(taken)
+
+
+def produce_blocking(queue: Queue[int], first: int, count: int) -> None:
+    for number in range(first, first + count):
+        queue.blocking.put(number)
+
+
+def consume_blocking(queue: Queue[int], count: int, got: list[list[int]]) -> None:
+    taken = []
+    for _ in range(count):
+        taken.append(queue.blocking.get())
+        queue.task_done()
+    got.append(taken)
+
+
 def test_asyncio_uvloop_trio_and_threads_share_one_queue(make: MakeQueue) -> None:
-    rounds = 150
+    count = 150
     queue = make(7)
     got: list[list[int]] = []
-
-    async def awaiting(first: int) -> None:
-        taken: list[int] = []
-
-        async def produce() -> None:
-            for number in range(first, first + rounds):
-                await queue.put(number)
-
-        async def consume() -> None:
-            for _ in range(rounds):
-                taken.append(await queue.get())
-                queue.task_done()
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(produce)
-            group.start_soon(consume)
-        got.append(taken)
-
-    def produce(first: int) -> None:
-        for number in range(first, first + rounds):
-            queue.blocking.put(number)
-
-    def consume() -> None:
-        taken = []
-        for _ in range(rounds):
-            taken.append(queue.blocking.get())
-            queue.task_done()
-        got.append(taken)
-
+    uvloop = {"use_uvloop": True}
     calls: list[Callable[[], object]] = [
-        lambda: anyio.run(awaiting, 0, backend="asyncio"),
-        lambda: anyio.run(awaiting, 1000, backend="asyncio", backend_options={"use_uvloop": True}),
-        lambda: anyio.run(awaiting, 2000, backend="trio"),
-        lambda: produce(3000),
-        consume,
+        lambda: anyio.run(pass_awaiting, queue, 0, count, got, backend="asyncio"),
+        lambda: anyio.run(pass_awaiting, queue, 1000, count, got, backend="asyncio", backend_options=uvloop),
+        lambda: anyio.run(pass_awaiting, queue, 2000, count, got, backend="trio"),
+        lambda: produce_blocking(queue, 3000, count),
+        lambda: consume_blocking(queue, count, got),
     ]
     running = [threading.Thread(target=call) for call in calls]
     for thread in running:
@@ -506,13 +510,17 @@ def test_asyncio_uvloop_trio_and_threads_share_one_queue(make: MakeQueue) -> Non
     for thread in running:
         thread.join()
     assert queue.blocking.join(timeout=60) is True
-    everything = sorted(number for taken in got for number in taken)
-    assert everything == [first + n for first in (0, 1000, 2000, 3000) for n in range(rounds)]
-    for taken in got:  # every taker sees every producer's items in their order
-        for first in (0, 1000, 2000, 3000):
-            mine = [number for number in taken if first <= number < first + rounds]
-            assert mine == sorted(mine)
+    every_item_was_taken_once_and_in_order(got, [0, 1000, 2000, 3000], count)
     assert idle(queue)
+
+
+def every_item_was_taken_once_and_in_order(got: list[list[int]], starts: list[int], count: int) -> None:
+    """Every taker sees every producer's items in the order they were put."""
+    assert sorted(n for taken in got for n in taken) == [first + n for first in starts for n in range(count)]
+    for taken in got:
+        for first in starts:
+            mine = [number for number in taken if first <= number < first + count]
+            assert mine == sorted(mine)
 
 
 def test_a_queue_goes_from_one_loop_to_the_next(make: MakeQueue) -> None:

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from aioipc import ClosedError, ManagedSharedMemory, Queue, QueueShutDown
-from tests.support.queues import Awaited, Blocking, Face, idle, waiters, waiting
+from tests.support.queues import Awaited, Blocking, Face, failing, idle, waiters, waiting
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
 MakeFace = Callable[[Queue[Any]], Face]
@@ -202,7 +202,7 @@ def test_a_lease_that_fails_after_shutdown_comes_back_and_can_be_got(
         queue = make()
         face = face_of(queue)
         queue.put_nowait(1)
-        with pytest.raises(KeyError):
+        with failing():
             async with face.lease():
                 queue.shutdown()
                 raise KeyError
@@ -222,7 +222,7 @@ def test_a_lease_that_fails_after_an_immediate_shutdown_counts_as_done(
         face = face_of(queue)
         queue.put_many_nowait([1, 2])
         async with anyio.create_task_group() as group:
-            with pytest.raises(KeyError):
+            with failing():
                 async with face.lease():
                     group.start_soon(face.join)
                     await waiting(queue, joiners=1)
@@ -233,8 +233,6 @@ def test_a_lease_that_fails_after_an_immediate_shutdown_counts_as_done(
         await refuses_everything(queue, face)
 
     run_async(body)
-
-
 
 
 async def ends_with(error: type[Exception], call: Callable[[], Awaitable[Any]], ended: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""Cancellation at every instant of a queue's operations: no item is lost or doubled, no waiter left, and it still works.
+"""Cancellation at every instant of a queue's operations: no item is lost or doubled, no waiter is left.
 
-The sweep cancels a task at its n-th suspension, for every n until there is none, while a rival keeps it waiting.
-What was put and what was taken is written down where it happens; what is neither is in the queue.
+The sweep cancels a task at its n-th suspension, for every n until there is none, while a rival keeps it
+waiting.  What was put and what was taken is written down where it happens; what is neither is in the queue.
 """
 
 import asyncio

@@ -242,7 +242,7 @@ def test_a_lease_holder_killed_in_a_queue_without_other_processes_is_found_by_ev
         queue.clear()
 
 
-# -------------------------------------------------------------------------------------------- who took plainly
+# ------------------------------------------------------------------------------------------- who took plainly
 
 
 def test_what_a_killed_process_had_taken_counts_as_done(
@@ -301,7 +301,7 @@ LIMIT = 40_000  # items of one producer at most
 class Book:
     """A block where everybody writes down what they do: it outlives them.
 
-    begun[p], put[p]: items of producer p whose put began, ended.  seen[p][n]: how often item n was dealt with.
+    begun[p], put[p]: items of producer p whose put began, ended.  seen[p][n]: how often item n was taken.
     """
 
     SIZE = 16 * PRODUCERS + 8 + PRODUCERS * LIMIT
@@ -376,7 +376,10 @@ class Crowd:
             lambda who=who: spawn(produce_for_good, name, handle, who, loop=LOOPS[who])
             for who in range(PRODUCERS)
         ]
-        kinds = [*[(deal_for_good, loop) for loop in ("asyncio", "uvloop", "trio")], (deal_blocking, "asyncio")]
+        kinds = [
+            *[(deal_for_good, loop) for loop in ("asyncio", "uvloop", "trio")],
+            (deal_blocking, "asyncio"),
+        ]
         self.consumers = [
             lambda role=role, loop=loop: spawn(role, name, handle, lease, loop=loop) for role, loop in kinds
         ]
@@ -445,7 +448,7 @@ def kill_many(
 def test_under_kills_every_item_is_accounted_for(
     spawn: Spawn, segment: ManagedSharedMemory, segment_name: str, lease: bool
 ) -> None:
-    """With leases none is lost, and at most one doubled for each consumer killed; plainly the other way round."""
+    """With leases none is lost, and at most one doubled per consumer killed; else the other way round."""
     kill_many(spawn, segment, segment_name, kills=8, seed=1, lease=lease)
 
 

@@ -1,4 +1,4 @@
-"""Queues between real processes: every kind of taker and putter at once, stopped ones, fork, spawn, pickles, signals."""
+"""Queues between real processes: all kinds of them at once, stopped ones, fork, spawn, pickles, signals."""
 
 import asyncio
 import multiprocessing
@@ -97,8 +97,11 @@ async def use(test: Link, name: str, *operations: str) -> Any:
     with ManagedSharedMemory.open(name) as segment:
         queue: Queue[Any] = Queue(segment, "q")
         calls: dict[str, Callable[[], Any]] = {
-            **{"get": queue.get, "peek": queue.peek, "join": queue.join},
-            **{"put": lambda: queue.put("p"), "put_many": lambda: queue.put_many("pq")},
+            "get": queue.get,
+            "peek": queue.peek,
+            "join": queue.join,
+            "put": lambda: queue.put("p"),
+            "put_many": lambda: queue.put_many("pq"),
             "get_many": lambda: queue.get_many(9),
         }
         for operation in operations:
@@ -159,7 +162,9 @@ def test_processes_of_every_kind_share_one_queue_and_every_item_is_taken_once(
     queue.shutdown()
     taken = [peer.result() for peer in consumers]
     starts = [1000 * n for n in range(len(producers))]
-    assert sorted(sum(taken, [])) == [first + n for first in starts for n in range(count)]
+    assert sorted(number for mine in taken for number in mine) == [
+        first + n for first in starts for n in range(count)
+    ]
     for mine in taken:  # every taker gets every producer's items in the order they were put
         for first in starts:
             part = [number for number in mine if first <= number < first + count]
@@ -521,7 +526,10 @@ def test_one_process_awaits_while_another_blocks_and_a_third_uses_trio(
     spawn: Spawn, segment_name: str, small: Queue[Any], run_async: Callable[..., Any]
 ) -> None:
     async def body() -> None:
-        peers = [spawn(produce, segment_name, 0, 40, loop="trio"), spawn(produce_blocking, segment_name, 40, 40)]
+        peers = [
+            spawn(produce, segment_name, 0, 40, loop="trio"),
+            spawn(produce_blocking, segment_name, 40, 40),
+        ]
         got = []
         async with anyio.create_task_group() as group:
 

@@ -1,4 +1,4 @@
-"""A queue against collections.deque, driven from three processes, any of which may be killed between two steps.
+"""A queue against a deque, driven from three processes, any of which may be killed between two steps.
 
 The model: what was put and not taken, in order; who has which items on lease; how many each took and has not
 reported.  A killed process's leases come back in front, oldest first; what it took counts as done.

@@ -1,13 +1,14 @@
 """The ways of using a queue that must all be the same, and what tests ask of one."""
 
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+import pytest
 
 from aioipc import Lease, Queue
 
@@ -96,6 +97,13 @@ async def until(condition: Callable[[], bool]) -> None:
     """Lets other tasks run until it holds."""
     while not condition():
         await anyio.lowlevel.checkpoint()
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Around a block of several steps that ends with `raise KeyError`."""
+    with pytest.raises(KeyError):
+        yield
 
 
 def waiters(queue: Queue[Any]) -> tuple[int, int, int]:
