@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from aioipc import ManagedSharedMemory, NotOwnerError, Queue, QueueFull
+from aioipc import ClosedError, ManagedSharedMemory, NotOwnerError, Queue, QueueFull
 from tests.support.queues import Awaited, Blocking, Face, failing, idle, until, waiters, waiting
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
@@ -207,16 +207,25 @@ def test_a_lease_is_entered_the_way_its_view_says(run_async: RunAsync, queue: Qu
     run_async(body)
 
 
-def test_a_lease_whose_segment_was_closed_inside_belongs_to_others(
+def test_a_lease_whose_segment_was_closed_inside_puts_its_item_back(
     run_async: RunAsync, face_of: MakeFace, queue: Queue[Any], segment_name: str
 ) -> None:
     async def body() -> None:
         queue.put_nowait("job")
         other = ManagedSharedMemory.open(segment_name)
-        async with face_of(Queue(other, "q")).lease():
-            other.close()  # the process is still attached through the test's own handle
-        assert queue.statistics().leased == 0
-        assert queue.statistics().unfinished == 0
+        lease = None
+
+        async def close_inside() -> None:
+            nonlocal lease
+            async with face_of(Queue(other, "q")).lease() as (_, lease):
+                other.close()  # the process stays attached through the test's own handle
+
+        with pytest.raises(ClosedError, match="went back"):
+            await close_inside()
+        assert lease is not None  # it is not the collector that gives it back
+        assert (queue.qsize(), queue.statistics().leased) == (1, 0)
+        assert queue.get_nowait() == "job"
+        queue.task_done()
         assert idle(queue)
 
     run_async(body)
