@@ -116,6 +116,8 @@ cdef class Attachment:
         cdef aipc_status status
         while True:
             self.require()
+            if _raised:
+                raise_what_was_raised()  # while an earlier operation waited, which was done all the same
             status = aipc_ctx_enter(self.seg, &ctx)
             if status == AIPC_OK:
                 return ctx
@@ -407,7 +409,7 @@ cdef class Attachment:
                 self.on_detach(self)
         except AttributeError:
             pass  # the garbage collector has emptied what it would work on; the loops' own end tidies up
-        while self.seg.self != 0 and (self.sleepers or self.seg.free_contexts != all_free):
+        while self.seg.self != 0 and (self.sleepers or (self.seg.free_contexts | self.seg.lost_contexts) != all_free):
             if aipc_os_now() > give_up:
                 self.openings, self.closing = 1, False
                 raise IPCError("closing the segment: another thread has been in an operation on it for 5 s")

@@ -14,11 +14,11 @@ Rules
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyBUF_SIMPLE, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
+from cpython.exc cimport PyErr_CheckSignals, PyErr_Fetch, PyErr_NormalizeException
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror
 
@@ -147,19 +147,49 @@ cdef int check(aipc_seg *seg, aipc_status status, str what) except -1:
     """Returns for AIPC_OK, raises for everything else; a signal handler's own exception goes first."""
     if status == AIPC_OK:
         return 0
-    if status == AIPC_INTERRUPTED and PyErr_Occurred() != NULL:
-        return -1
+    if status == AIPC_INTERRUPTED:
+        raise_what_was_raised()
     raise _exception(status, what, seg, &seg.fault, seg.error)
 
 
 cdef int shield = 0  # > 0 while an operation that must not be cut short is under way
 
+cdef extern from "Python.h":
+    int _run_signal_handlers "PyErr_CheckSignals" () noexcept  # as C has it: -1 and an exception that is set
+
+# What a signal handler raised while its thread waited for a short lock, until the operation has come to its end.
+cdef dict _raised = {}
+
+
+cdef int raise_what_was_raised() except -1:
+    error = _raised.pop(PyThread_get_thread_ident(), None)
+    if error is not None:
+        raise error
+    return 0
+
+
 cdef aipc_status _idle(aipc_seg *seg, const uint32_t *word, uint32_t seen) noexcept:
     with nogil:
         aipc_os_futex_wait(word, seen, 10_000_000)
-    if shield == 0 and seg.uninterruptible == 0 and PyErr_CheckSignals() != 0:
+    if shield == 0 and seg.uninterruptible == 0 and _run_signal_handlers() != 0:
+        _keep_what_was_raised()
         return AIPC_INTERRUPTED
     return AIPC_OK
+
+
+cdef void _keep_what_was_raised() noexcept:
+    cdef PyObject *kind
+    cdef PyObject *value
+    cdef PyObject *traceback
+    PyErr_Fetch(&kind, &value, &traceback)
+    PyErr_NormalizeException(&kind, &value, &traceback)
+    error = <object>value
+    if traceback != NULL:
+        error = error.with_traceback(<object>traceback)
+    _raised[PyThread_get_thread_ident()] = error
+    Py_XDECREF(kind)
+    Py_XDECREF(value)
+    Py_XDECREF(traceback)
 
 
 # --------------------------------------------------------------------------------- without an attachment
@@ -217,6 +247,7 @@ include "_objects.pxi"
 include "_sleeping.pxi"
 include "_operation.pxi"
 include "_lock.pxi"
+include "_queue_items.pxi"
 include "_queue.pxi"
 include "_queue_operations.pxi"
 include "_dict_pins.pxi"

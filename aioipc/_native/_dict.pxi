@@ -41,6 +41,8 @@ cdef class DictHandle(Handle):
             raise ClosedError("the segment of this dict is closed")
         if self.dict.identity != self.dict.seg.self:
             self.dict.renew()
+        if self.dict.gone():
+            raise ClosedError("the dict was destroyed")
         return 0
 
     cdef int failed(self, aipc_status status, uint64_t asked, str what) except -1:

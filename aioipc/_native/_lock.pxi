@@ -112,6 +112,8 @@ cdef class LockHandle(Handle):
 
     cdef inline bint take(self) except -1:
         self.ready()
+        if self.lock.gone():
+            raise ClosedError("the lock was destroyed")
         return self.lock.try_acquire()
 
     def try_recover(self) -> bool:
@@ -288,6 +290,9 @@ cdef class AcquireOperation(Operation):
         """Whether the lock is ours now; the place is given up then."""
         if self.node == 0 or self.identity != self.seg.self:
             raise ClosedError("the segment was closed while waiting for a lock")
+        if self.lock.gone():
+            self.withdraw()
+            raise ClosedError("the lock was destroyed")
         cdef aipc_ctx *ctx = self.attachment.enter()
         cdef aipc_status status = aipc_lock_look(ctx, self.lock.lock, self.node)
         aipc_ctx_leave(ctx)

@@ -73,15 +73,20 @@ cdef class Pin:
         cdef aipc_ctx *ctx = self.attachment.enter()
         cdef aipc_status status = aipc_destroy(ctx, &self.ref)
         aipc_ctx_leave(ctx)
-        if status == AIPC_NOT_FOUND:
+        if status == AIPC_NOT_FOUND and not self.gone():
             return False
-        check(self.seg, status, "destroying an object")
+        if status != AIPC_NOT_FOUND:  # else whoever destroyed it may have died before it could tell
+            check(self.seg, status, "destroying an object")
         shield += 1
         try:
             self.close()
         finally:
             shield -= 1
-        return True
+        return status == AIPC_OK
+
+    cdef inline bint gone(self) noexcept:
+        """Whether the object was destroyed: what says so in the end, whoever died before telling it."""
+        return aipc_object_destroyed(self.seg, &self.ref)
 
     cdef int close(self) except -1:
         """Tells the object's waiters that it is gone."""

@@ -214,7 +214,17 @@ cdef class Operation:
         return NOT_YET
 
     def __await__(self):
+        if self.started:
+            raise RuntimeError("cannot await an operation that was awaited before")
         return self
+
+    @property
+    def __name__(self):
+        return type(self).__name__
+
+    @property
+    def __qualname__(self):
+        return type(self).__name__
 
     def __iter__(self):
         return self

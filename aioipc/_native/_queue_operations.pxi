@@ -164,6 +164,7 @@ cdef class HeldLease:
     def settle(self, bint done):
         """Reports it as dealt with, or returns it.  Raises NotOwnerError when this process no longer has it."""
         if self.handle.opening.closed:
+            self.end(False)
             raise ClosedError("the segment was closed while an item was on lease; the item went back to its queue")
         check(self.queue.seg, self.end(done), "settling a lease")
 
@@ -185,6 +186,8 @@ cdef class HeldLease:
                                        AIPC_SETTLE_DONE if done else AIPC_SETTLE_RETURN)
             aipc_ctx_leave(ctx)
         shield -= 1
+        if status == AIPC_STALLED:
+            self.item = item  # still ours: to be settled again, or returned when this goes
         return status
 
     def __dealloc__(self):

@@ -57,7 +57,7 @@ cdef extern from "aipc.h":
         uint8_t *base
         aipc_header *header
         uint64_t self, limit, device, inode, bells_taken
-        uint32_t slot, generation, forked, participants, free_contexts, roster_seen, uninterruptible
+        uint32_t slot, generation, forked, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         aipc_status (*idle)(aipc_seg *seg, const uint32_t *word, uint32_t seen) noexcept
         void *user
         uint64_t stall_ns

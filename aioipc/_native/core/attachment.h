@@ -76,6 +76,8 @@ struct aipc_seg {
 
     uint32_t free_contexts;   /* bit set: free.  Process-private atomic */
     aipc_ctx ctx[AIPC_CONTEXTS];
+    struct aipc_context nobody; /* what a forked child's contexts point at until it attaches */
+    uint32_t lost_contexts;     /* bit set: the thread that forked was in the middle of an operation with it */
 
     /* Bells of this process: read ends.  -1 when not made.  Guarded by `lock`. */
     uint32_t lock;            /* process-private spin lock for the fields below */

@@ -70,6 +70,7 @@ __attribute__((noinline)) static aipc_status lock_contended(aipc_ctx *ctx, struc
     uint32_t watched = 0; /* whose hold we are timing */
     uint64_t since = 0;
     for (;;) {
+        if (ctx->lock_word == 0) return AIPC_FORKED; /* while we waited: a signal handler's child */
         uint32_t word = aipc_load_seq_cst32(&domain->lock);
         if (word == 0) {
             /* Others may sleep on the word: keep their wake-up coming. */
@@ -97,11 +98,12 @@ __attribute__((noinline)) static aipc_status lock_contended(aipc_ctx *ctx, struc
 }
 
 aipc_status aipc_domain_lock(aipc_ctx *ctx, struct aipc_domain *domain) {
+    if (ctx->lock_word == 0) return AIPC_FORKED; /* see aipc_participants_in_child */
     return try_lock(ctx, domain, 0) ? acquired(ctx, domain) : lock_contended(ctx, domain);
 }
 
 bool aipc_domain_try_lock(aipc_ctx *ctx, struct aipc_domain *domain) {
-    if (try_lock(ctx, domain, 0)) return acquired(ctx, domain) == AIPC_OK;
+    if (ctx->lock_word != 0 && try_lock(ctx, domain, 0)) return acquired(ctx, domain) == AIPC_OK;
     aipc_store_release64(&ctx->shared->domain, 0);
     return false;
 }

@@ -48,9 +48,9 @@ static void describe_self(struct aipc_slot *slot) {
 static void become(aipc_seg *seg) {
     struct aipc_slot *slot = &seg->slots[seg->slot];
     for (uint32_t i = 0; i < AIPC_CONTEXTS; i++)
-        seg->ctx[i] = (aipc_ctx){.seg = seg, .shared = aipc_context_of(seg, seg->slot, i),
+        if ((seg->lost_contexts >> i & 1) == 0) seg->ctx[i] = (aipc_ctx){.seg = seg, .shared = aipc_context_of(seg, seg->slot, i),
                                  .lock_word = aipc_lock_word(seg->slot, i, seg->generation)};
-    aipc_store_release32(&seg->free_contexts, (1u << AIPC_CONTEXTS) - 1);
+    aipc_store_release32(&seg->free_contexts, ((1u << AIPC_CONTEXTS) - 1) & ~seg->lost_contexts);
     raise_to32(&seg->header->slots_used, seg->slot + 1); /* before LIVE: P3 */
     describe_self(slot);
     (void)aipc_exchange_seq_cst64(&slot->life, aipc_life(seg->generation, AIPC_SLOT_LIVE));
@@ -136,10 +136,23 @@ aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **out) {
 
 void aipc_ctx_leave(aipc_ctx *ctx) {
     aipc_seg *seg = ctx->seg;
+    if (ctx->lock_word == 0) return; /* a forked child's, of an operation that was the parent's */
     (void)aipc_fetch_or_seq_cst32(&seg->free_contexts, 1u << (uint32_t)(ctx - seg->ctx));
 }
 
+/* The forking thread may have been in the middle of an operation (a signal handler forks while it waits), and return into
+ * it: that must not go on as the parent.  Its context never becomes one of ours. */
+static void lose_contexts(aipc_seg *seg) {
+    for (uint32_t i = 0; i < AIPC_CONTEXTS; i++) {
+        aipc_ctx *ctx = &seg->ctx[i];
+        bool busy = (seg->free_contexts >> i & 1) == 0;
+        if (busy && ctx->shared != NULL && thread_id != 0 && ctx->shared->thread == thread_id) seg->lost_contexts |= 1u << i;
+        *ctx = (aipc_ctx){.seg = seg, .shared = &seg->nobody};
+    }
+}
+
 void aipc_participants_in_child(aipc_seg *seg) {
+    if (seg->self != 0) lose_contexts(seg);
     thread_id = 0;
     seg->self = 0;
     seg->forked = 1;

@@ -12,6 +12,7 @@ typedef struct leasing {
     uint64_t *word, block;      /* a fresh item, for a message that has none */
     uint64_t needed;            /* bytes of payload it must have */
     bool again;                 /* it is missing, or too small */
+    bool leased;                /* the queue was empty, but what is on lease may come back */
     uint32_t words;             /* orphan words to be freed */
 } leasing;
 
@@ -112,6 +113,7 @@ static aipc_status lease_once(leasing *l) {
     aipc_status status = aipc_domain_lock(l->ctx, &l->queue->out.domain);
     if (status != AIPC_OK) return status;
     status = lease_locked(l);
+    l->leased = aipc_load_relaxed64(&l->queue->out.leases) != 0;
     aipc_domain_unlock(l->ctx, &l->queue->out.domain);
     return status;
 }
@@ -119,15 +121,17 @@ static aipc_status lease_once(leasing *l) {
 static aipc_status lease_some(leasing *l) {
     struct aipc_queue *queue = l->queue;
     uint32_t state = aipc_load_seq_cst32(&queue->state);
-    aipc_status status = AIPC_OK, end = (state & AIPC_QUEUE_CLOSED) != 0 ? AIPC_CLOSED : AIPC_SHUT_DOWN;
+    aipc_status status = AIPC_OK;
     if (aipc_queue_needs_tending(l->ctx->seg, queue, state)) status = aipc_queue_tend(l->ctx, queue);
-    if (status == AIPC_OK && (state & (AIPC_QUEUE_CLOSED | AIPC_QUEUE_DISCARD)) != 0) status = end;
+    if (status == AIPC_OK && (state & (AIPC_QUEUE_CLOSED | AIPC_QUEUE_DISCARD)) != 0)
+        status = aipc_queue_ended(state, false);
     if (status == AIPC_OK) status = lease_once(l);
     if (status == AIPC_AGAIN && aipc_queue_may_be_owed(queue)) {
         status = aipc_queue_tend(l->ctx, queue);
         if (status == AIPC_OK) status = lease_once(l);
     }
-    return status == AIPC_AGAIN && state != 0 ? end : status;
+    /* A record that needs an item is no reason to end. */
+    return status == AIPC_AGAIN && !l->again ? aipc_queue_ended(state, l->leased) : status;
 }
 
 aipc_status aipc_queue_lease(aipc_ctx *ctx, struct aipc_queue *queue, aipc_message *message) {
@@ -219,10 +223,15 @@ aipc_status aipc_queue_settle(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t 
     aipc_domain_unlock(ctx, &queue->out.domain);
     if (status != AIPC_OK) return status;
     (void)aipc_orphans_free(ctx, words);
-    if (how == AIPC_SETTLE_DONE)
-        aipc_queue_wake_joiners(ctx, queue);
-    else
+    if (how == AIPC_SETTLE_RETURN) {
         aipc_queue_wake_getters(ctx, queue, 1);
+        return AIPC_OK;
+    }
+    aipc_queue_wake_joiners(ctx, queue);
+    /* With the last lease goes the last chance of a queue that is shut down: who waits for it must hear. */
+    if (aipc_load_seq_cst32(&queue->state) != 0 && aipc_load_relaxed64(&queue->out.leases) == 0 &&
+        aipc_line_asleep_after_redo(&queue->getters))
+        (void)aipc_line_wake(ctx, &queue->getters, AIPC_EVERYBODY);
     return AIPC_OK;
 }
 

@@ -142,6 +142,9 @@ static inline bool aipc_queue_may_be_owed(const struct aipc_queue *queue) {
     return aipc_load_relaxed64(&queue->out.leases) != 0;
 }
 
+/* What a taker of an empty queue is told: AIPC_AGAIN while something may come, AIPC_SHUT_DOWN, AIPC_CLOSED.  `leased`: as of
+ * the moment when it was empty. */
+aipc_status aipc_queue_ended(uint32_t state, bool leased);
 /* Reclaims what the dead left, and drains a queue that was shut down at once. */
 aipc_status aipc_queue_tend(aipc_ctx *ctx, struct aipc_queue *queue);
 /* Drops up to `count` queued messages as done. */

@@ -18,6 +18,7 @@ typedef struct taking {
     uint64_t bytes;
     uint32_t words;              /* orphan words with what this process alone knows now and nobody needs */
     bool full;                   /* no room for the next one */
+    bool leased;                 /* it was empty, but what is on lease may come back */
 } taking;
 
 static void deliver(taking *t, const uint8_t *data, uint64_t size, uint64_t item, uint32_t deliveries) {
@@ -124,10 +125,14 @@ static aipc_status take_locked(taking *t) {
     aipc_tx_abort(&tx);
     t->n = 0;
     t->words = 0;
+    t->leased = aipc_load_relaxed64(&out->leases) != 0;
     return status != AIPC_OK ? status : t->full ? AIPC_STALLED : AIPC_AGAIN;
 }
 
-static aipc_status ended(uint32_t state) { return (state & AIPC_QUEUE_CLOSED) != 0 ? AIPC_CLOSED : AIPC_SHUT_DOWN; }
+aipc_status aipc_queue_ended(uint32_t state, bool leased) {
+    if ((state & AIPC_QUEUE_CLOSED) != 0) return AIPC_CLOSED;
+    return state != 0 && ((state & AIPC_QUEUE_DISCARD) != 0 || !leased) ? AIPC_SHUT_DOWN : AIPC_AGAIN;
+}
 
 static aipc_status take_once(taking *t) {
     aipc_status status = aipc_domain_lock(t->ctx, &t->queue->out.domain);
@@ -146,13 +151,13 @@ static aipc_status take_some(taking *t) {
         aipc_status status = aipc_queue_tend(t->ctx, queue);
         if (status != AIPC_OK) return status;
     }
-    if ((state & (AIPC_QUEUE_CLOSED | AIPC_QUEUE_DISCARD)) != 0) return ended(state);
+    if ((state & (AIPC_QUEUE_CLOSED | AIPC_QUEUE_DISCARD)) != 0) return aipc_queue_ended(state, false);
     aipc_status status = take_once(t);
     if (status == AIPC_AGAIN && aipc_queue_may_be_owed(queue)) {
         status = aipc_queue_tend(t->ctx, queue);
         if (status == AIPC_OK) status = take_once(t);
     }
-    return status == AIPC_AGAIN && state != 0 ? ended(state) : status;
+    return status == AIPC_AGAIN ? aipc_queue_ended(state, t->leased) : status;
 }
 
 aipc_status aipc_queue_take(aipc_ctx *ctx, struct aipc_queue *queue, void *room, uint64_t room_size,
@@ -258,22 +263,23 @@ static aipc_status peek_some(aipc_ctx *ctx, const struct aipc_queue *queue, uint
 aipc_status aipc_queue_peek(aipc_ctx *ctx, struct aipc_queue *queue, void *room, uint64_t room_size,
                             aipc_message *message) {
     identity who = {0};
-    bool looked = false;
+    bool looked = false, leased;
     for (uint64_t from = 0;;) {
         uint32_t state = aipc_load_seq_cst32(&queue->state);
         aipc_status status = AIPC_OK;
         if (aipc_queue_needs_tending(ctx->seg, queue, state)) status = aipc_queue_tend(ctx, queue);
-        if ((state & (AIPC_QUEUE_CLOSED | AIPC_QUEUE_DISCARD)) != 0) return aipc_worse(status, ended(state));
+        if ((state & (AIPC_QUEUE_CLOSED | AIPC_QUEUE_DISCARD)) != 0) return aipc_worse(status, aipc_queue_ended(state, false));
         if (status == AIPC_OK) status = aipc_domain_lock(ctx, &queue->out.domain);
         if (status != AIPC_OK) return status;
         status = peek_some(ctx, queue, room, room_size, &from, &who, message);
+        leased = aipc_load_relaxed64(&queue->out.leases) != 0;
         aipc_domain_unlock(ctx, &queue->out.domain);
         if (status == AIPC_AGAIN && !looked && aipc_queue_may_be_owed(queue)) {
             looked = true;
             status = aipc_queue_tend(ctx, queue);
             if (status == AIPC_OK) continue;
         }
-        if (status != AIPC_OK) return status == AIPC_AGAIN && state != 0 ? ended(state) : status;
+        if (status != AIPC_OK) return status == AIPC_AGAIN ? aipc_queue_ended(state, leased) : status;
         message->data = message->size <= room_size ? room : NULL;
         if (message->data == NULL || from >= message->size) return AIPC_OK;
     }
