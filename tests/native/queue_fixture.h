@@ -93,6 +93,13 @@ static inline aipc_status joined(aipc_seg *seg, struct aipc_queue *queue) {
     return status;
 }
 
+static inline aipc_status joined_since(aipc_seg *seg, struct aipc_queue *queue, uint64_t mark) {
+    aipc_ctx *ctx = enter(seg);
+    aipc_status status = aipc_queue_joined_since(ctx, queue, mark);
+    aipc_ctx_leave(ctx);
+    return status;
+}
+
 static inline aipc_queue_stats stats_of(const struct aipc_queue *queue) {
     aipc_queue_stats stats;
     aipc_queue_stats_get(queue, &stats);

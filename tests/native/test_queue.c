@@ -234,6 +234,44 @@ static void what_an_untold_leaver_had_comes_back(void) {
     }
 }
 
+/* A joiner that comes too late for the moment learns of it, however the last message was done. */
+static void joiners_need_not_be_there_when_all_is_done(void) {
+    enum { TASK_DONE, SETTLED, CLEARED, RECLAIMED, DISCARDED, WAYS };
+    aipc_message lease;
+    uint64_t dropped;
+    for (int how = 0; how < WAYS; how++) {
+        NOTE("way %d", how);
+        open_pair(0, 0);
+        OK(joined_since(&A, a, 0)); /* nothing was ever put */
+        OK(put_message(&A, a, 0, 30));
+        const uint64_t mark = aipc_queue_mark(a);
+        CHECK_EQ(joined_since(&A, a, mark), AIPC_AGAIN);
+        if (how == SETTLED) OK(lease_message(&B, b, &lease));
+        if (how == TASK_DONE || how == RECLAIMED) OK(take_message(&B, b, 0, 30));
+        CHECK_EQ(joined_since(&A, a, mark), AIPC_AGAIN);
+        aipc_ctx *ctx = enter(&B);
+        if (how == TASK_DONE) OK(aipc_queue_task_done(ctx, b, 1));
+        if (how == SETTLED) OK(aipc_queue_settle(ctx, b, lease.item, lease.serial, AIPC_SETTLE_DONE));
+        if (how == CLEARED) OK(aipc_queue_clear(ctx, b, &dropped));
+        if (how == DISCARDED) OK(aipc_queue_shutdown(ctx, b, true));
+        aipc_ctx_leave(ctx);
+        if (how == RECLAIMED) {
+            fixture_detach(&B);
+            ctx = enter(&A);
+            OK(aipc_queue_clear(ctx, a, &dropped)); /* whoever comes looks at what is left of B */
+            aipc_ctx_leave(ctx);
+            fixture_attach(&B);
+            b = fixture_queue(&B);
+        }
+        CHECK_EQ(put_message(&A, a, 1, 30), how == DISCARDED ? AIPC_SHUT_DOWN : AIPC_OK);
+        OK(joined_since(&A, a, mark));
+        CHECK_EQ(joined_since(&A, a, aipc_queue_mark(a)), how == DISCARDED ? AIPC_OK : AIPC_AGAIN);
+        CHECK_EQ(joined(&A, a), how == DISCARDED ? AIPC_OK : AIPC_AGAIN);
+        sound();
+        close_pair();
+    }
+}
+
 /* Who never reports what it took does not spoil its generation. */
 static void a_holder_does_not_overflow(void) {
     open_pair(0, 0);
@@ -480,6 +518,7 @@ int main(void) {
     RUN(a_lease_is_settled_once);
     RUN(what_a_leaver_had_comes_back);
     RUN(what_an_untold_leaver_had_comes_back);
+    RUN(joiners_need_not_be_there_when_all_is_done);
     RUN(a_holder_does_not_overflow);
     RUN(peek_leaves_it_there);
     RUN(clear_drops_what_is_queued);

@@ -15,9 +15,11 @@ static struct aipc_queue *queues[MANY]; /* the same one */
 static uint32_t bell[MANY];
 static int bell_fd[MANY];
 static uint8_t *saved, *bases[MANY];
+static uint64_t saved_mark; /* of who joins */
 
 static struct {
     uint64_t taken[8];
+    uint64_t mark;
     int count, put, ended, cancelled, returned;
 } seen;
 
@@ -75,6 +77,7 @@ static void reset(void *arg) {
     memcpy(segs, saved_segs, sizeof segs);
     for (int i = 0; i < MANY; i++) aipc_os_drain(bell_fd[i]);
     memset(&seen, 0, sizeof seen);
+    seen.mark = saved_mark;
 }
 
 static void unstage(void) {
@@ -121,6 +124,12 @@ static aipc_status try_put(int i) {
 
 static aipc_status is_joined(int i) {
     const aipc_status status = aipc_queue_joined(ctxs[i], queues[i]);
+    seen.ended += status == AIPC_OK;
+    return status;
+}
+
+static aipc_status is_joined_since(int i) {
+    const aipc_status status = aipc_queue_joined_since(ctxs[i], queues[i], seen.mark);
     seen.ended += status == AIPC_OK;
     return status;
 }
@@ -265,6 +274,46 @@ static void the_end_is_noticed(void) {
     exhaust(&(struct exploration){2, 2, at_most(4000), reset, one_joins, it_ended, NULL});
 }
 
+/* The moment is over before the joiner can look. */
+static void one_joins_a_busy_queue(int i, void *arg) {
+    (void)arg;
+    if (i == 0) {
+        OK(wait_for(0, AIPC_JOINERS, is_joined_since));
+    } else if (i == 1) {
+        OK(take_now(1));
+        OK(aipc_queue_task_done(ctxs[1], queues[1], 1));
+    } else if (stats_of(queues[2]).unfinished == 0) { /* and the joiner may not even have been woken */
+        put_now(2, 2);
+    }
+}
+static void a_moment_is_noticed_when_it_is_over(void) {
+    stage(0, 1);
+    saved_mark = 1;
+    exhaust(&(struct exploration){3, 1, at_most(3000), reset, one_joins_a_busy_queue, it_ended, NULL});
+    saved_mark = 0;
+}
+
+/* Who has put a message does not take the end of those before it for the end of its own. */
+static void one_puts_and_joins(int i, void *arg) {
+    (void)arg;
+    if (i == 0) {
+        OK(take_now(0));
+        OK(aipc_queue_task_done(ctxs[0], queues[0], 1));
+    } else {
+        put_now(1, 2);
+        seen.mark = aipc_queue_mark(queues[1]);
+        CHECK_EQ(is_joined_since(1), AIPC_AGAIN);
+    }
+}
+static bool it_did_not_end(void *arg) {
+    (void)arg;
+    return tidy() && seen.ended == 0 && stats_of(queues[0]).unfinished == 1;
+}
+static void an_earlier_moment_does_not_count(void) {
+    stage(0, 1);
+    exhaust(&(struct exploration){2, 2, at_most(4000), reset, one_puts_and_joins, it_did_not_end, NULL});
+}
+
 static void one_shuts_down(int i, void *arg) {
     (void)arg;
     if (i == 0) {
@@ -317,6 +366,8 @@ int main(void) {
     RUN(a_wake_up_is_passed_on);
     RUN(room_is_noticed);
     RUN(the_end_is_noticed);
+    RUN(a_moment_is_noticed_when_it_is_over);
+    RUN(an_earlier_moment_does_not_count);
     RUN(shutdown_loses_no_message_and_no_waiter);
     RUN(a_return_is_noticed);
     return SUMMARY();

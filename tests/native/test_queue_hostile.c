@@ -88,6 +88,7 @@ static void do_everything(int which) {
     seg.header->recoveries++;
     if (which == 0) seg.generation++; /* what this participant has is a dead one's */
     (void)aipc_queue_joined(ctx, queue);
+    (void)aipc_queue_joined_since(ctx, queue, 1);
     if (which == 0) seg.generation--;
     if (which == 1) (void)aipc_queue_clear(ctx, queue, &dropped);
     if (which == 2) (void)aipc_queue_shutdown(ctx, queue, true);
@@ -213,6 +214,7 @@ static void each_invariant_is_checked(void) {
     struct aipc_item *item = at(leases[1].item), *returned = at(queue->out.returned);
     expect("Q1", &queue->out.done, 4);
     expect("Q1", &queue->out.taken, 40);
+    expect("Q1", &queue->out.all_done, 3);
     expect("Q2", &queue->out.at, queue->out.at + 8);
     expect("Q2", &queue->in.count, queue->in.count + 1);
     expect("Q2", &queue->in.at, queue->in.at - 8);

@@ -377,7 +377,9 @@ struct aipc_queue_out {
     uint64_t returns;    /* unlogged statistics: how many leases came back */
     uint32_t reclaimed;  /* unlogged: header.recoveries as of the last look at all holders; stale: they are looked at again */
     uint32_t reserved0;
-    uint64_t reserved1[5];
+    uint64_t all_done;   /* lock-free readers, by redo: what in.count was when all of it was done, the last time.  So
+                            whoever finds it at n or beyond knows that the first n messages are done, all of them */
+    uint64_t reserved1[4];
     struct aipc_domain domain;
 };
 

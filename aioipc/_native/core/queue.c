@@ -55,10 +55,9 @@ void aipc_queue_wake_putters(aipc_ctx *ctx, struct aipc_queue *queue, uint32_t c
     if (asleep) (void)aipc_line_wake(ctx, &queue->putters, count);
 }
 
-/* After a change of out.done, which may have been a redo.  Whoever finds messages unfinished leaves it to who
- * finishes them. */
-void aipc_queue_wake_joiners(aipc_ctx *ctx, struct aipc_queue *queue) {
-    if (aipc_queue_unfinished(queue) == 0 && aipc_line_asleep_after_redo(&queue->joiners))
+/* Whoever leaves messages unfinished leaves it to who finishes them.  What was put since then changes nothing. */
+void aipc_queue_wake_joiners(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t before) {
+    if (aipc_queue_all_done(queue) != before && aipc_line_asleep_after_redo(&queue->joiners))
         (void)aipc_line_wake(ctx, &queue->joiners, AIPC_EVERYBODY);
 }
 

@@ -23,7 +23,8 @@
  * message can never fit; and what aipc_domain_lock returns.  A wake-up after the fact never makes an operation
  * fail.
  *
- *   Q1  out.done <= out.taken - out.leases, out.taken <= out.ring_taken <= in.count
+ *   Q1  out.done <= out.taken - out.leases, out.taken <= out.ring_taken <= in.count; out.all_done <= out.done, and
+ *       the same where that is in.count
  *   Q2  from out.at on lie in.count - out.ring_taken records, ending at in.at; sizes stay within their chunks
  *   Q3  `returned` has out.ring_taken - out.taken items
  *   Q4  each holder's list is linked both ways, its items name the holder; leases and bytes are what a walk finds;
@@ -103,6 +104,11 @@ aipc_status aipc_queue_settle(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t 
 aipc_status aipc_queue_task_done(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t count);
 /* AIPC_OK: everything put was dealt with.  AIPC_AGAIN. */
 aipc_status aipc_queue_joined(aipc_ctx *ctx, struct aipc_queue *queue);
+/* The same, and AIPC_OK as well when there was such a moment since `mark` was noted, whatever was put after it: who
+ * waits need not be there at that moment.  A mark names what was put before it was noted; a later moment at which only
+ * that was done counts, an earlier one never does. */
+aipc_status aipc_queue_joined_since(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t mark);
+uint64_t aipc_queue_mark(const struct aipc_queue *queue);
 
 /* Drops what was queued when it was called; it counts as done. */
 aipc_status aipc_queue_clear(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t *dropped);
@@ -119,7 +125,8 @@ aipc_status aipc_queue_close(aipc_ctx *ctx, struct aipc_queue *queue);
  *         status = op                           AIPC_AGAIN: again; status = op; AIPC_AGAIN: sleep
  *     leave                                     after success, failure or cancellation
  *
- * op: aipc_queue_take, _lease or _peek (getters), aipc_queue_put (putters), aipc_queue_joined (joiners). */
+ * op: aipc_queue_take, _lease or _peek (getters), aipc_queue_put (putters), aipc_queue_joined_since with the
+ * mark of before the first op (joiners). */
 typedef enum { AIPC_GETTERS, AIPC_PUTTERS, AIPC_JOINERS } aipc_queue_role;
 
 struct aipc_line *aipc_queue_line(struct aipc_queue *queue, aipc_queue_role role);

@@ -101,6 +101,9 @@ static void check_counts(survey *s) {
     if (taken > ring || ring > count) aipc_report_add(s->report, "Q1 messages taken", aipc_offset(s->seg, out), taken, ring);
     if (leases > taken || aipc_load_relaxed64(&out->done) > taken - leases)
         aipc_report_add(s->report, "Q1 messages done", aipc_offset(s->seg, out), aipc_load_relaxed64(&out->done), taken - leases);
+    uint64_t done = aipc_load_relaxed64(&out->done), all_done = aipc_load_relaxed64(&out->all_done);
+    if (all_done > done || (done == count && all_done != done))
+        aipc_report_add(s->report, "Q1 messages done together", aipc_offset(s->seg, out), all_done, done);
     expect(s, "Q4 leases of all holders", leases, s->leases);
     if (count == s->in_count) expect(s, "Q5 bytes of a queue", s->in_bytes - aipc_load_relaxed64(&out->bytes), s->bytes);
     if (aipc_load_relaxed32(&s->queue->state) > (AIPC_QUEUE_SHUTDOWN | AIPC_QUEUE_DISCARD | AIPC_QUEUE_CLOSED))

@@ -42,6 +42,13 @@ static uint64_t outstanding_of_others(aipc_seg *seg, struct aipc_queue *queue, c
     return sum;
 }
 
+/* `count` more are done: ends the transaction. */
+static void publish_done(aipc_tx *tx, struct aipc_queue *queue, uint64_t count) {
+    uint64_t done = aipc_load_relaxed64(&queue->out.done) + count;
+    aipc_queue_note_done(tx, queue, done);
+    (void)aipc_tx_publish(tx, &queue->out.done, done);
+}
+
 static void reclaim_plain(aipc_seg *seg, struct aipc_queue *queue, struct aipc_queue_holder *holder) {
     struct aipc_queue_out *out = &queue->out;
     uint64_t plain = aipc_load_relaxed64(&holder->plain), count = outstanding_of(plain);
@@ -51,7 +58,7 @@ static void reclaim_plain(aipc_seg *seg, struct aipc_queue *queue, struct aipc_q
     aipc_tx tx = aipc_queue_out_begin(seg, queue);
     aipc_tx_set(&tx, &holder->plain, plain & ~UINT64_C(0xffffffff));
     if (count != 0)
-        (void)aipc_tx_publish(&tx, &out->done, aipc_load_relaxed64(&out->done) + count);
+        publish_done(&tx, queue, count);
     else
         aipc_tx_commit(&tx);
 }
@@ -94,15 +101,15 @@ static aipc_status reclaim_all(aipc_seg *seg, struct aipc_queue *queue) {
 
 aipc_status aipc_queue_tend(aipc_ctx *ctx, struct aipc_queue *queue) {
     aipc_seg *seg = ctx->seg;
+    uint64_t all_done = aipc_queue_all_done(queue);
     aipc_status status = aipc_domain_lock(ctx, &queue->out.domain);
     if (status != AIPC_OK) return status;
-    uint64_t taken = aipc_load_relaxed64(&queue->out.taken), done = aipc_load_relaxed64(&queue->out.done);
+    uint64_t taken = aipc_load_relaxed64(&queue->out.taken);
     status = reclaim_all(seg, queue);
     uint64_t returned = taken - aipc_load_relaxed64(&queue->out.taken);
-    bool finished = done != aipc_load_relaxed64(&queue->out.done);
     aipc_domain_unlock(ctx, &queue->out.domain);
     if (returned != 0) aipc_queue_wake_getters(ctx, queue, returned < AIPC_EVERYBODY ? (uint32_t)returned : AIPC_EVERYBODY);
-    if (finished) aipc_queue_wake_joiners(ctx, queue);
+    aipc_queue_wake_joiners(ctx, queue, all_done);
     if (status != AIPC_OK || (aipc_load_seq_cst32(&queue->state) & AIPC_QUEUE_DISCARD) == 0) return status;
     uint64_t dropped;
     return aipc_queue_drop(ctx, queue, UINT64_MAX, &dropped);
@@ -119,25 +126,39 @@ static aipc_status done_locked(aipc_seg *seg, struct aipc_queue *queue, uint64_t
     uint64_t plain = aipc_load_relaxed64(&holder->plain), mine = outstanding_of(plain);
     aipc_tx tx = aipc_queue_out_begin(seg, queue);
     aipc_tx_set(&tx, &holder->plain, plain - (mine < count ? mine : count)); /* it may report what others took */
-    (void)aipc_tx_publish(&tx, &out->done, aipc_load_relaxed64(&out->done) + count);
+    publish_done(&tx, queue, count);
     return AIPC_OK;
 }
 
 aipc_status aipc_queue_task_done(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t count) {
     if ((aipc_load_seq_cst32(&queue->state) & AIPC_QUEUE_CLOSED) != 0) return AIPC_CLOSED;
+    uint64_t all_done = aipc_queue_all_done(queue);
     aipc_status status = aipc_domain_lock(ctx, &queue->out.domain);
     if (status != AIPC_OK) return status;
     status = done_locked(ctx->seg, queue, count);
     aipc_domain_unlock(ctx, &queue->out.domain);
-    if (status == AIPC_OK) aipc_queue_wake_joiners(ctx, queue);
+    if (status == AIPC_OK) aipc_queue_wake_joiners(ctx, queue, all_done);
     return status;
 }
 
+/* ---- waiting for the end ---------------------------------------------------------------------------------- */
+
+uint64_t aipc_queue_mark(const struct aipc_queue *queue) { return aipc_load_seq_cst64(&queue->in.count); }
+
+/* all_done may lag behind done while a redo is on its way. */
+static bool all_done_since(const struct aipc_queue *queue, uint64_t mark) {
+    return aipc_queue_unfinished(queue) == 0 || aipc_queue_all_done(queue) >= mark;
+}
+
 /* Whoever waits for the end looks at the holders each time: see aipc_queue_may_be_owed. */
-aipc_status aipc_queue_joined(aipc_ctx *ctx, struct aipc_queue *queue) {
+aipc_status aipc_queue_joined_since(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t mark) {
     if ((aipc_load_seq_cst32(&queue->state) & AIPC_QUEUE_CLOSED) != 0) return AIPC_CLOSED;
-    if (aipc_queue_unfinished(queue) == 0) return AIPC_OK;
+    if (all_done_since(queue, mark)) return AIPC_OK;
     aipc_status status = aipc_queue_tend(ctx, queue);
     if (status != AIPC_OK) return status;
-    return aipc_queue_unfinished(queue) == 0 ? AIPC_OK : AIPC_AGAIN;
+    return all_done_since(queue, mark) ? AIPC_OK : AIPC_AGAIN;
+}
+
+aipc_status aipc_queue_joined(aipc_ctx *ctx, struct aipc_queue *queue) {
+    return aipc_queue_joined_since(ctx, queue, aipc_queue_mark(queue));
 }

@@ -199,8 +199,10 @@ static aipc_status settle_locked(aipc_ctx *ctx, struct aipc_queue *queue, uint64
     if (how == AIPC_SETTLE_DONE) {
         aipc_tx_set(&tx, word, offset);
         *words = aipc_orphan_bit(ctx, word);
+        uint64_t done = aipc_load_relaxed64(&out->done) + 1;
         aipc_tx_after(&tx, &out->leases, left);
-        (void)aipc_tx_publish(&tx, &out->done, aipc_load_relaxed64(&out->done) + 1);
+        aipc_queue_note_done(&tx, queue, done);
+        (void)aipc_tx_publish(&tx, &out->done, done);
     } else {
         aipc_tx_set(&tx, &item->next, aipc_load_relaxed64(&out->returned));
         aipc_tx_set(&tx, &out->returned, offset);
@@ -215,6 +217,7 @@ static aipc_status settle_locked(aipc_ctx *ctx, struct aipc_queue *queue, uint64
 aipc_status aipc_queue_settle(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t item, uint64_t serial,
                               aipc_settlement how) {
     uint32_t words = 0;
+    uint64_t all_done = aipc_queue_all_done(queue);
     aipc_status status = aipc_domain_lock(ctx, &queue->out.domain);
     if (status != AIPC_OK) return status;
     /* Looked at under the lock: who drains takes it after setting the bit. */
@@ -227,7 +230,7 @@ aipc_status aipc_queue_settle(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t 
         aipc_queue_wake_getters(ctx, queue, 1);
         return AIPC_OK;
     }
-    aipc_queue_wake_joiners(ctx, queue);
+    aipc_queue_wake_joiners(ctx, queue, all_done);
     /* With the last lease goes the last chance of a queue that is shut down: who waits for it must hear. */
     if (aipc_load_seq_cst32(&queue->state) != 0 && aipc_load_relaxed64(&queue->out.leases) == 0 &&
         aipc_line_asleep_after_redo(&queue->getters))

@@ -93,6 +93,12 @@ static inline aipc_tx aipc_queue_out_begin(aipc_seg *seg, struct aipc_queue *que
     return aipc_tx_begin(seg, &queue->out.domain);
 }
 
+/* For every change of out.done, to `done`, in the transaction that makes it: is that all?  What is put meanwhile
+ * comes after. */
+static inline void aipc_queue_note_done(aipc_tx *tx, struct aipc_queue *queue, uint64_t done) {
+    if (aipc_load_seq_cst64(&queue->in.count) == done) aipc_tx_after(tx, &queue->out.all_done, done);
+}
+
 /* Notes in the transaction that the chunks were read up to `to`, `records` further on; a chunk left behind goes into
  * an orphan word, whose bit is set in *words.  AIPC_STALLED: no word is free. */
 static inline aipc_status aipc_queue_advance(aipc_ctx *ctx, aipc_tx *tx, struct aipc_queue *queue, const aipc_spot *to,
@@ -153,7 +159,8 @@ aipc_status aipc_queue_drop(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t co
 /* What others may have waited for.  None of these fails the operation they follow. */
 void aipc_queue_wake_getters(aipc_ctx *ctx, struct aipc_queue *queue, uint32_t count);
 void aipc_queue_wake_putters(aipc_ctx *ctx, struct aipc_queue *queue, uint32_t count);
-void aipc_queue_wake_joiners(aipc_ctx *ctx, struct aipc_queue *queue);
+/* `before`: out.all_done as it was before something was done. */
+void aipc_queue_wake_joiners(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t before);
 
 /* ---- counts, without a lock ----------------------------------------------------------------------- */
 
@@ -167,6 +174,9 @@ static inline uint64_t aipc_queue_unfinished(const struct aipc_queue *queue) {
     uint64_t done = aipc_load_seq_cst64(&queue->out.done);
     uint64_t count = aipc_load_seq_cst64(&queue->in.count);
     return count > done ? count - done : 0;
+}
+static inline uint64_t aipc_queue_all_done(const struct aipc_queue *queue) {
+    return aipc_load_seq_cst64(&queue->out.all_done);
 }
 /* Either redo may be on its way: what looks negative is nothing. */
 static inline uint64_t aipc_queue_bytes(const struct aipc_queue *queue) {

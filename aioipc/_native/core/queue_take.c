@@ -98,13 +98,19 @@ static aipc_status take_records(taking *t, aipc_tx *tx) {
     return aipc_queue_advance(t->ctx, tx, queue, &spot, t->records, &t->words);
 }
 
+static void drop_after(aipc_tx *tx, struct aipc_queue *queue, uint64_t count) {
+    uint64_t done = aipc_load_relaxed64(&queue->out.done) + count;
+    aipc_tx_after(tx, &queue->out.done, done);
+    aipc_queue_note_done(tx, queue, done);
+}
+
 /* Counts what was taken, and makes it so. */
 static aipc_status commit(taking *t, aipc_tx *tx, struct aipc_queue_holder *holder) {
     struct aipc_queue_out *out = &t->queue->out;
     if (t->messages != NULL)
         aipc_tx_set(tx, &holder->plain, aipc_holder_add(aipc_load_relaxed64(&holder->plain), t->n));
     else
-        aipc_tx_after(tx, &out->done, aipc_load_relaxed64(&out->done) + t->n);
+        drop_after(tx, t->queue, t->n);
     aipc_tx_after(tx, &out->bytes, aipc_load_relaxed64(&out->bytes) + t->bytes);
     if (!aipc_tx_publish(tx, &out->taken, aipc_load_relaxed64(&out->taken) + t->n))
         return aipc_corrupt(t->ctx->seg, "L2 log is full", &out->domain, t->n, AIPC_LOG_ENTRIES);
@@ -190,6 +196,7 @@ aipc_status aipc_queue_dispose(aipc_ctx *ctx, const aipc_message *messages, uint
 
 aipc_status aipc_queue_drop(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t count, uint64_t *dropped) {
     aipc_status status = AIPC_OK;
+    uint64_t all_done = aipc_queue_all_done(queue);
     *dropped = 0;
     while (status == AIPC_OK && *dropped < count) {
         taking t = {.ctx = ctx, .queue = queue};
@@ -202,7 +209,7 @@ aipc_status aipc_queue_drop(aipc_ctx *ctx, struct aipc_queue *queue, uint64_t co
         if (t.words != 0) (void)aipc_orphans_free(ctx, t.words);
         if (t.n != 0) aipc_queue_wake_putters(ctx, queue, t.n);
     }
-    if (*dropped != 0) aipc_queue_wake_joiners(ctx, queue);
+    if (*dropped != 0) aipc_queue_wake_joiners(ctx, queue, all_done);
     return status == AIPC_AGAIN ? AIPC_OK : status;
 }
 

@@ -52,6 +52,7 @@ static uint64_t layout_hash(void) {
     FOLD(sizeof(struct aipc_waits)); FOLD(sizeof(struct aipc_node)); FOLD(sizeof(struct aipc_lock));
     FOLD(sizeof(struct aipc_line)); FOLD(sizeof(struct aipc_item)); FOLD(sizeof(struct aipc_queue));
     FOLD(sizeof(struct aipc_queue_holder)); FOLD(offsetof(struct aipc_queue, out));
+    FOLD(offsetof(struct aipc_queue_out, all_done));
     FOLD(sizeof(struct aipc_slot)); FOLD(sizeof(struct aipc_context));
     FOLD(sizeof(struct aipc_dict)); FOLD(sizeof(struct aipc_dict_table)); FOLD(sizeof(struct aipc_dict_entry));
     FOLD(AIPC_CONTEXTS); FOLD(AIPC_BELLS); FOLD(AIPC_ORPHANS); FOLD(AIPC_HAZARDS); FOLD(AIPC_LOG_ENTRIES);
