@@ -215,7 +215,7 @@ cdef class Operation:
 
     def __await__(self):
         if self.started:
-            raise RuntimeError("cannot await an operation that was awaited before")
+            raise RuntimeError("cannot reuse already awaited operation")
         return self
 
     @property

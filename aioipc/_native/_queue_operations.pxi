@@ -106,6 +106,9 @@ cdef class PeekOperation(QueueOperation):
 cdef class JoinOperation(QueueOperation):
     """`queue.join()`"""
 
+    cdef uint64_t mark  # what was put before it was asked
+    cdef bint marked
+
     def __cinit__(self):
         self.role = AIPC_JOINERS
 
@@ -115,7 +118,9 @@ cdef class JoinOperation(QueueOperation):
     cdef object attempt(self):
         self.handle.ready()
         cdef aipc_ctx *ctx = self.attachment.enter()
-        cdef aipc_status status = aipc_queue_joined(ctx, self.handle.queue.queue)
+        if not self.marked:
+            self.mark, self.marked = aipc_queue_mark(self.queue.queue), True
+        cdef aipc_status status = aipc_queue_joined_since(ctx, self.queue.queue, self.mark)
         aipc_ctx_leave(ctx)
         if status == AIPC_AGAIN:
             return NOT_YET

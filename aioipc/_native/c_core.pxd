@@ -252,6 +252,8 @@ cdef extern from "aipc.h":
                                   aipc_settlement how)
     aipc_status aipc_queue_task_done(aipc_ctx *ctx, aipc_queue *queue, uint64_t count)
     aipc_status aipc_queue_joined(aipc_ctx *ctx, aipc_queue *queue)
+    aipc_status aipc_queue_joined_since(aipc_ctx *ctx, aipc_queue *queue, uint64_t mark)
+    uint64_t aipc_queue_mark(const aipc_queue *queue)
     aipc_status aipc_queue_clear(aipc_ctx *ctx, aipc_queue *queue, uint64_t *dropped)
     aipc_status aipc_queue_shutdown(aipc_ctx *ctx, aipc_queue *queue, cbool immediate)
     aipc_status aipc_queue_close(aipc_ctx *ctx, aipc_queue *queue)
