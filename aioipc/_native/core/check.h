@@ -1,4 +1,7 @@
-/* The whole fsck: header, slots, heap, catalog, waits, objects; each under its own short lock. */
+/* The whole fsck: header, slots, heap, catalog, waits, objects; each under its own short lock.
+ *
+ *   C7  every AIPC_PART block is known to one object as its own, or stands in an orphan word
+ */
 #ifndef AIPC_CHECK_H
 #define AIPC_CHECK_H
 
