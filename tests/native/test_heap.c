@@ -21,6 +21,8 @@ static aipc_status try_allocate(uint64_t size, uint64_t alignment, uint64_t *pay
 }
 static aipc_status try_release(uint64_t payload) { return aipc_heap_free(&ctx, payload, 0, no_orphan); }
 
+static uint64_t reserve(void) { return aipc_heap_reserve(stats().total_bytes, FIXTURE_PARTICIPANTS); }
+
 /* One free block again, and nothing else. */
 static void check_empty(void) {
     const aipc_report report = fixture_sound();
@@ -28,7 +30,7 @@ static void check_empty(void) {
     CHECK_EQ(report.free_blocks, 1);
     const aipc_heap_stats s = stats();
     CHECK_EQ(s.used_blocks, 0);
-    CHECK_EQ(s.free_bytes, s.total_bytes);
+    CHECK_EQ(s.free_bytes, s.total_bytes - reserve());
     CHECK_EQ(s.largest_free, s.free_bytes - AIPC_BLOCK_OVERHEAD);
 }
 
@@ -107,6 +109,18 @@ static void an_aligned_block_is_found_where_only_one_place_fits(void) {
     check_empty();
 }
 
+/* The first of its bin lies wrong, the other one right. */
+static void an_aligned_block_is_found_behind_one_of_its_size(void) {
+    fixture_make(8192);
+    uint64_t rest[400], count = 0, payload;
+    while (try_allocate(40, 16, &rest[count]) == AIPC_OK) count++; /* 48 bytes apart */
+    uint64_t right = 0;
+    while (rest[right] % 64 != 0) right++;
+    release(rest[right]), release(rest[right + 2]); /* the latest comes first */
+    CHECK_EQ(try_allocate(40, 64, &payload), AIPC_OK);
+    CHECK_EQ(payload, rest[right]);
+}
+
 static void a_heap_filled_to_the_last_byte(void) {
     static uint64_t held[4096];
     for (uint64_t size = 1; size < 3000; size = size * 2 + 9) {
@@ -119,6 +133,49 @@ static void a_heap_filled_to_the_last_byte(void) {
         for (uint64_t i = 0; i < count; i += 2) release(held[i]);
         fixture_sound();
         for (uint64_t i = 1; i < count; i += 2) release(held[i]);
+        check_empty();
+    }
+}
+
+static uint64_t take_all(uint64_t size, uint32_t flags, uint64_t *into) {
+    uint64_t count = 0;
+    while (aipc_heap_allocate(&ctx, size, 16, flags, no_orphan, &into[count]) == AIPC_OK) fill(into[count++]);
+    return count;
+}
+static void drop_all(const uint64_t *from, uint64_t count, uint64_t first, uint64_t step) {
+    for (uint64_t i = first; i < count; i += step) release(from[i]);
+}
+
+/* Whatever is free elsewhere, in however many crumbs: there are records for some, and some room for leases. */
+static void a_full_heap_keeps_a_reserve(void) {
+    static uint64_t users[8192], leases[64], records[256];
+    uint64_t size;
+    uint32_t flags;
+    for (uint64_t wanted = 24; wanted < 20000; wanted = wanted * 3 + 8) {
+        NOTE("blocks of %" PRIu64, wanted);
+        fixture_make(160 * 1024);
+        const uint64_t share = aipc_heap_record_share(reserve(), FIXTURE_PARTICIPANTS);
+        CHECK_EQ(reserve(), 4096 + 64 * FIXTURE_PARTICIPANTS);
+        uint64_t n = take_all(wanted, 0, users);
+        n += take_all(24, 0, users + n);
+        const bool crumbs = wanted == 24; /* nothing larger fits there, and all of it is a lot */
+        if (crumbs) drop_all(users, n, 0, 2);
+        CHECK(stats().largest_free < 48);
+        const uint64_t leased = take_all(2048 + 64, AIPC_PART | AIPC_RESERVE, leases);
+        CHECK_EQ(leased, (reserve() - share) / (2048 + 64 + 16));
+        const uint64_t more = take_all(64, AIPC_PART | AIPC_RESERVE, leases + leased);
+        CHECK(more < 48);
+        const uint64_t kept = take_all(32, AIPC_INTERNAL | AIPC_RESERVE, records);
+        CHECK(kept >= share / 48 && kept >= FIXTURE_PARTICIPANTS);
+        CHECK_EQ(aipc_heap_size_of(&seg, records[0], &size, &flags), AIPC_OK);
+        CHECK_EQ(flags, AIPC_INTERNAL);
+        CHECK_EQ(try_allocate(40, 16, &size), AIPC_FULL);
+        CHECK_EQ(try_allocate(40, 64, &size), AIPC_FULL);
+        fixture_sound();
+        drop_all(leases, leased + more, 0, 1), drop_all(records, kept, 0, 1);
+        CHECK_EQ(take_all(2048 + 64, AIPC_PART | AIPC_RESERVE, leases), leased); /* in one piece again */
+        drop_all(leases, leased, 0, 1);
+        drop_all(users, n, crumbs, crumbs ? 2 : 1);
         check_empty();
     }
 }
@@ -277,13 +334,28 @@ static struct model_slot {
     uint32_t flags;
 } model[MODEL_SLOTS];
 
+/* What there is for an ordinary request. */
+struct pieces {
+    uint64_t limit, all, largest;
+};
+static bool measure(void *arg, const aipc_block_info *block) {
+    struct pieces *pieces = arg;
+    const uint64_t begin = block->payload - AIPC_BLOCK_OVERHEAD, end = begin + block->size;
+    if ((block->flags & AIPC_USED) != 0) return true;
+    const uint64_t size = end <= pieces->limit ? block->size : begin < pieces->limit ? pieces->limit - begin : 0;
+    pieces->all += block->size;
+    if (size > pieces->largest) pieces->largest = size;
+    return true;
+}
+
 static void model_check(void) {
-    uint64_t used = 0, internal = 0, owned = 0;
+    uint64_t used = 0, internal = 0, owned = 0, limit = shared->heap.end - reserve();
     for (int i = 0; i < MODEL_SLOTS; i++) {
         if (model[i].payload == 0) continue;
         used++;
-        internal += model[i].flags == AIPC_INTERNAL;
+        internal += (model[i].flags & AIPC_PART) == AIPC_INTERNAL;
         owned += model[i].flags == AIPC_OWNED;
+        if ((model[i].flags & AIPC_RESERVE) == 0) CHECK(model[i].payload + usable_size(model[i].payload) <= limit + 16);
         check_filled(model[i].payload);
     }
     const aipc_report report = fixture_sound();
@@ -292,19 +364,25 @@ static void model_check(void) {
     CHECK_EQ(report.internal_blocks, internal);
     CHECK_EQ(report.owned_blocks, owned);
     CHECK_EQ(s.used_blocks, used);
-    CHECK_EQ(s.free_bytes, report.free_bytes);
-    CHECK_EQ(s.largest_free, report.largest_free);
+    struct pieces pieces = {.limit = limit};
+    CHECK_EQ(aipc_heap_walk(&ctx, measure, &pieces), AIPC_OK);
+    CHECK_EQ(pieces.all, report.free_bytes);
+    if (pieces.largest < AIPC_BLOCK_MIN) pieces.largest = 0;
+    CHECK_EQ(s.free_bytes, pieces.all > pieces.largest + reserve() ? pieces.all - reserve() : pieces.largest);
+    CHECK_EQ(s.largest_free, pieces.largest == 0 ? 0 : pieces.largest - AIPC_BLOCK_OVERHEAD);
+    CHECK(report.largest_free <= s.largest_free + reserve());
 }
 
 static void model_allocate(struct model_slot *slot, uint64_t max_size, uint64_t align_one_in) {
-    const uint32_t kinds[] = {0, 0, AIPC_INTERNAL, AIPC_OWNED};
+    const uint32_t kinds[] = {0, 0, AIPC_INTERNAL, AIPC_OWNED, AIPC_INTERNAL | AIPC_RESERVE, AIPC_PART | AIPC_RESERVE};
     slot->wanted = below(max_size);
-    slot->flags = kinds[below(4)];
+    slot->flags = kinds[below(6)];
     const uint64_t alignment = below(align_one_in) == 0 ? UINT64_C(1) << below(11) : 16;
     const uint64_t largest = stats().largest_free;
     const aipc_status status =
         aipc_heap_allocate(&ctx, slot->wanted, alignment, slot->flags, no_orphan, &slot->payload);
-    if (alignment <= 16) CHECK_EQ(status == AIPC_OK, largest != 0 && slot->wanted <= largest);
+    const bool fits = largest != 0 && slot->wanted <= largest;
+    if (alignment <= 16) CHECK((slot->flags & AIPC_RESERVE) != 0 ? status == AIPC_OK || !fits : (status == AIPC_OK) == fits);
     if (status != AIPC_OK) {
         CHECK_EQ(status, AIPC_FULL);
         slot->payload = 0;
@@ -462,7 +540,9 @@ int main(void) {
     RUN(sizes_and_alignments_out_of_range);
     RUN(every_alignment);
     RUN(an_aligned_block_is_found_where_only_one_place_fits);
+    RUN(an_aligned_block_is_found_behind_one_of_its_size);
     RUN(a_heap_filled_to_the_last_byte);
+    RUN(a_full_heap_keeps_a_reserve);
     RUN(splitting_leaves_no_crumbs);
     RUN(blocks_join_with_either_both_and_no_neighbour);
     RUN(bad_handles_harm_nothing);

@@ -152,6 +152,43 @@ static void a_full_heap_refuses_and_recovers(void) {
     close_pair();
 }
 
+/* User data fills the segment; whoever comes can still open the queue, lease and settle, and destroy what it finds. */
+static void a_full_segment_can_be_recovered(void) {
+    static uint64_t held[16384];
+    aipc_message leases[64];
+    aipc_object_ref ref;
+    uint64_t count = 0, leased = 0;
+    open_pair(0, 0);
+    for (uint64_t i = 0; i < 20; i++) OK(put_message(&A, a, i, i < 10 ? 2000 : 30));
+    (void)fixture_object(&A, "other", 7, 1000);
+    aipc_ctx *ctx = enter(&A);
+    for (uint64_t size = 1 << 16; size != 0; size /= 4)
+        while (aipc_heap_allocate(ctx, size, 16, 0, NULL, &held[count]) == AIPC_OK) count++;
+    aipc_ctx_leave(ctx);
+    while (put_message(&A, a, 20, 30) == AIPC_OK) continue; /* the last chunk, to its end */
+
+    fixture_detach(&B);
+    fixture_attach(&B);
+    b = fixture_queue(&B);
+    while (lease_message(&B, b, &leases[leased]) == AIPC_OK) leased++;
+    CHECK(leased >= 1 && leased < 10); /* the reserve is small, and some of it is not for leases */
+    for (int i = 0; i < FIXTURE_PARTICIPANTS; i++) (void)fixture_queue(&B);
+    for (uint64_t i = 0; i < leased; i++) OK(settle_message(&B, b, &leases[i], AIPC_SETTLE_DONE));
+    while (lease_message(&B, b, &leases[0]) == AIPC_OK) OK(settle_message(&B, b, &leases[0], AIPC_SETTLE_DONE));
+    CHECK_EQ(stats_of(b).queued, 0);
+    CHECK_EQ(lease_message(&B, b, &leases[0]), AIPC_AGAIN);
+
+    ctx = enter(&B);
+    while (aipc_heap_allocate(ctx, 1000, 16, 0, NULL, &held[count]) == AIPC_OK) count++; /* what they gave back */
+    OK(aipc_find(ctx, AIPC_NAMED, "other", 5, &ref));
+    OK(aipc_pin(ctx, &ref));
+    OK(aipc_destroy(ctx, &ref));
+    OK(aipc_unpin(ctx, B.slot, ref.holding));
+    for (uint64_t i = 0; i < count; i++) OK(aipc_heap_free(ctx, held[i], AIPC_INTERNAL, NULL));
+    aipc_ctx_leave(ctx);
+    close_pair();
+}
+
 static void a_lease_is_settled_once(void) {
     aipc_message first, second, third, again;
     open_pair(0, 0);
@@ -515,6 +552,7 @@ int main(void) {
     RUN(large_messages_are_taken_a_few_at_a_time);
     RUN(limits_hold);
     RUN(a_full_heap_refuses_and_recovers);
+    RUN(a_full_segment_can_be_recovered);
     RUN(a_lease_is_settled_once);
     RUN(what_a_leaver_had_comes_back);
     RUN(what_an_untold_leaver_had_comes_back);

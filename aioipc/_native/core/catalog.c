@@ -28,16 +28,16 @@ static aipc_status worse(aipc_status status, aipc_status then) { return status =
 
 /* ---- blocks nobody knows yet ------------------------------------------------------------------- */
 
-static aipc_status reserve(aipc_ctx *ctx, uint64_t size, uint64_t **word, uint64_t *offset) {
+static aipc_status reserve(aipc_ctx *ctx, uint64_t size, uint32_t flags, uint64_t **word, uint64_t *offset) {
     *word = aipc_orphan_word(ctx);
     if (*word == NULL) return AIPC_AGAIN;
-    aipc_status status = aipc_heap_allocate(ctx, size, AIPC_ALIGNMENT, AIPC_INTERNAL, *word, offset);
+    aipc_status status = aipc_heap_allocate(ctx, size, AIPC_ALIGNMENT, AIPC_INTERNAL | flags, *word, offset);
     if (status != AIPC_OK) *word = NULL;
     return status;
 }
 
 static aipc_status reserve_table(aipc_ctx *ctx, uint64_t capacity, uint64_t **word, uint64_t *offset) {
-    aipc_status status = reserve(ctx, aipc_names_table_size(capacity), word, offset);
+    aipc_status status = reserve(ctx, aipc_names_table_size(capacity), 0, word, offset);
     if (status != AIPC_OK) return status;
     struct aipc_table *table = (void *)(ctx->seg->base + *offset);
     aipc_store_relaxed64(&table->capacity, capacity);
@@ -175,8 +175,8 @@ static void fill_object(aipc_seg *seg, const draft *d) {
 
 static aipc_status draft_make(aipc_ctx *ctx, draft *d) {
     uint64_t size = aipc_object_header_size(d->spec->name_size) + d->spec->size;
-    aipc_status status = reserve(ctx, size, &d->object_word, &d->object);
-    if (status == AIPC_OK) status = reserve(ctx, sizeof(struct aipc_holding), &d->record_word, &d->record);
+    aipc_status status = reserve(ctx, size, 0, &d->object_word, &d->object);
+    if (status == AIPC_OK) status = reserve(ctx, sizeof(struct aipc_holding), 0, &d->record_word, &d->record);
     if (status == AIPC_OK) fill_object(ctx->seg, d);
     return status;
 }
@@ -394,7 +394,7 @@ static aipc_status find_living(aipc_seg *seg, const aipc_object_ref *ref, living
 
 aipc_status aipc_pin(aipc_ctx *ctx, aipc_object_ref *ref) {
     uint64_t *word, record;
-    aipc_status status = reserve(ctx, sizeof(struct aipc_holding), &word, &record);
+    aipc_status status = reserve(ctx, sizeof(struct aipc_holding), AIPC_RESERVE, &word, &record); /* or who could free? */
     if (status != AIPC_OK) return status;
     status = lock(ctx);
     if (status == AIPC_OK) {

@@ -299,7 +299,10 @@ void aipc_heap_format(aipc_seg *seg, uint64_t begin, uint64_t end) {
 typedef struct request {
     uint64_t size;      /* of the block, header included */
     uint64_t alignment; /* of the payload, a power of two */
+    uint64_t limit;     /* it may use nothing beyond this offset */
 } request;
+
+INLINE uint64_t beyond(uint64_t end, uint64_t limit) { return end > limit ? end - limit : 0; }
 
 /* Bytes to leave free before the payload is aligned: none, or room for a block. */
 INLINE uint64_t front_gap(uint64_t alignment, uint64_t offset) {
@@ -317,11 +320,12 @@ static bool best_of_bin(view v, uint32_t bin, request want, uint64_t limit, uint
     if (end == 0) return wrong(v, BAD_MAP, place(v, from), 0, 1);
     for (; end != 0 && looked < limit; looked++) {
         if (!is_end(v, end)) return wrong(v, BAD_RANGE, place(v, from), end, v.end);
-        uint64_t size = get(v, end - FOOTER), need = want.size + front_gap(want.alignment, end - size);
+        uint64_t size = get(v, end - FOOTER);
+        uint64_t need = want.size + front_gap(want.alignment, end - size) + beyond(end, want.limit);
         bool better = size >= need && size < least; /* no branches: they would be mispredicted */
         least = better ? size : least;
         *best = better ? end : *best;
-        if (size == want.size) break;
+        if (size == need) break;
         end = get(v, end - NEXT);
     }
     return looked <= BEST_OF || end == 0 || wrong(v, BAD_LENGTH, place(v, from), end, 0);
@@ -350,14 +354,31 @@ INLINE bool next_bin(view v, uint32_t bin, uint32_t *found) {
     return true;
 }
 
-/* Looks at every block of the bins [first, last]: before giving up only. */
-static bool search_all(view v, uint32_t first, uint32_t last, request want, uint64_t *best) {
+/* Looks at every block from bin `first` on: before giving up only. */
+static bool search_all(view v, uint32_t first, request want, uint64_t *best) {
     uint64_t limit = (v.end - v.seg->heap_begin) / AIPC_BLOCK_MIN + BEST_OF + 1;
     *best = 0;
-    for (uint32_t bin = first; bin <= last && *best == 0; bin++) {
+    for (uint32_t bin = first; *best == 0; bin++) {
         if (!next_bin(v, bin, &bin)) return false;
-        if (bin > last) break;
+        if (bin == AIPC_BINS) break;
         if (!best_of_bin(v, bin, want, limit, best)) return false;
+    }
+    return true;
+}
+
+/* The end of the first block of the next bin from `bin` on, where everything fits but what the limit cuts short;
+ * 0 when there is none. */
+static bool first_above(view v, uint32_t bin, request want, uint64_t *first) {
+    for (*first = 0; *first == 0; bin++) {
+        if (!next_bin(v, bin, &bin)) return false;
+        if (bin == AIPC_BINS) break;
+        uint64_t end = aipc_load_relaxed64(&v.seg->heap->bins[bin]);
+        if (!is_end(v, end)) return wrong(v, BAD_RANGE, place(v, &v.seg->heap->bins[bin]), end, v.end);
+        if (end > want.limit) { /* seldom: the reserve is one block, or few */
+            if (!best_of_bin(v, bin, want, BEST_OF, first)) return false;
+        } else {
+            *first = end;
+        }
     }
     return true;
 }
@@ -365,18 +386,25 @@ static bool search_all(view v, uint32_t first, uint32_t last, request want, uint
 /* The end of the best block at hand, 0 when there is none: of the request's own bin, else the first of the
  * next bin where everything fits. */
 static bool find(view v, request want, uint64_t *best) {
-    uint32_t own = bin_of(want.size), last = own, bin; /* any block of a bin above `last` fits */
+    uint32_t own = bin_of(want.size), last = own; /* any block of a bin above `last` fits */
     if (want.alignment > AIPC_ALIGNMENT) last = bin_of(want.size + want.alignment + AIPC_ALIGNMENT);
 
     *best = 0;
     if (bin_is_marked(v, own) && !best_of_bin(v, own, want, BEST_OF, best)) return false;
     if (*best != 0) return true;
-    if (!next_bin(v, last + 1, &bin)) return false;
-    if (bin < AIPC_BINS) {
-        *best = aipc_load_relaxed64(&v.seg->heap->bins[bin]);
-        return is_end(v, *best) || wrong(v, BAD_RANGE, place(v, &v.seg->heap->bins[bin]), *best, v.end);
-    }
-    return search_all(v, own, last, want, best);
+    if (!first_above(v, last + 1, want, best)) return false;
+    return *best != 0 || search_all(v, own, want, best);
+}
+
+/* The same, and with what `flags` allow of the reserve when nothing else is left. */
+INLINE bool find_for(view v, request want, uint32_t flags, uint64_t *best) {
+    uint64_t reserve = aipc_heap_reserve(v.end - v.seg->heap_begin, v.seg->participants);
+    want.limit = v.end - reserve;
+    if (!find(v, want, best)) return false;
+    if (*best != 0 || (flags & AIPC_RESERVE) == 0) return true;
+    bool record = (flags & AIPC_PART) == AIPC_INTERNAL;
+    want.limit = v.end - (record ? 0 : aipc_heap_record_share(reserve, v.seg->participants));
+    return find(v, want, best);
 }
 
 /* ---- allocate ---------------------------------------------------------------------------------- */
@@ -437,7 +465,7 @@ INLINE bool take(view v, uint64_t end, request want, cut *c) {
 aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint32_t flags,
                                uint64_t *orphan, uint64_t *payload) {
     if (alignment == 0 || (alignment & (alignment - 1)) != 0) return AIPC_INVALID;
-    if ((flags & ~(uint32_t)(AIPC_INTERNAL | AIPC_OWNED)) != 0) return AIPC_INVALID;
+    if ((flags & ~(uint32_t)(AIPC_INTERNAL | AIPC_OWNED | AIPC_RESERVE)) != 0) return AIPC_INVALID;
     /* So that nothing below overflows. */
     if (size > ctx->seg->mapped || alignment > ctx->seg->mapped) return AIPC_FULL;
     request want = {.size = (size + AIPC_BLOCK_OVERHEAD + 15) & ~UINT64_C(15), .alignment = alignment};
@@ -445,10 +473,10 @@ aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment,
 
     view v;
     uint64_t end;
-    cut c = {.flags = flags, .orphan = orphan};
+    cut c = {.flags = flags & AIPC_PART, .orphan = orphan};
     aipc_status status = open_heap(ctx, &v);
     if (status != AIPC_OK) return status;
-    if (!find(v, want, &end))
+    if (!find_for(v, want, flags, &end))
         status = AIPC_CORRUPT;
     else if (end == 0)
         status = AIPC_FULL;
@@ -555,34 +583,4 @@ aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, u
     *size = found - AIPC_BLOCK_OVERHEAD;
     *flags = aipc_block_flags(header) & (AIPC_INTERNAL | AIPC_OWNED);
     return AIPC_OK;
-}
-
-/* The size of the largest free block: all of the last bin has to be looked at. */
-static bool largest(view v, uint64_t *found) {
-    *found = 0;
-    uint32_t bin = AIPC_BINS;
-    while (bin > 0 && !bin_is_marked(v, bin - 1)) bin--;
-    if (bin == 0) return true;
-    uint64_t *from = &v.seg->heap->bins[bin - 1], left = (v.end - v.seg->heap_begin) / AIPC_BLOCK_MIN + 1, size;
-    for (uint64_t end = aipc_load_relaxed64(from); end != 0; left--) {
-        if (left == 0) return wrong(v, BAD_LENGTH, place(v, from), end, 0);
-        if (!check_link(v, place(v, from), end) || !read_free(v, end, &size)) return false;
-        if (size > *found) *found = size;
-        end = get(v, end - NEXT);
-    }
-    return true;
-}
-
-aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats) {
-    view v;
-    aipc_status status = open_heap(ctx, &v);
-    if (status != AIPC_OK) return status;
-    uint64_t size = 0;
-    if (!largest(v, &size)) status = AIPC_CORRUPT;
-    stats->total_bytes = v.end - v.seg->heap_begin;
-    stats->free_bytes = aipc_load_relaxed64(&v.seg->heap->free_bytes);
-    stats->used_blocks = aipc_load_relaxed64(&v.seg->heap->used_blocks);
-    stats->largest_free = size != 0 ? size - AIPC_BLOCK_OVERHEAD : 0;
-    aipc_domain_unlock(ctx, &v.seg->heap->domain);
-    return status;
 }

@@ -15,6 +15,10 @@
  * best of the first few is taken, the whole bin searched only before giving up.  The smallest
  * non-empty larger bin is found through map and summary: O(1) in the number of blocks.
  *
+ * The reserve: what frees memory may need some first (a record of a handle, the item of a lease), so the last bytes of
+ * the heap are kept from all else, in one piece and not by their number, which crumbs would use up.  An ordinary
+ * request takes nothing of it, the 16 bytes of a crumb apart.
+ *
  * All functions take the heap's lock themselves; none may be called while any domain is held.
  * After: Knuth's boundary tags, D. Lea's dlmalloc (checked unlink), TLSF (two-level bitmap).
  */
@@ -25,12 +29,15 @@
 #include "report.h"
 
 enum { AIPC_BLOCK_MIN = 32, AIPC_BLOCK_OVERHEAD = 8, AIPC_ALIGNMENT = 16 };
+/* Among the flags of a request, not of a block: it may use the reserve when there is nothing else. */
+enum { AIPC_RESERVE = 16 };
 
 /* Makes [begin, end) of a new segment one free block.  pre: nobody else has the segment. */
 void aipc_heap_format(aipc_seg *seg, uint64_t begin, uint64_t end);
 
 /* Allocates at least `size` bytes (0 counts as 1); *payload is a multiple of `alignment`, which is a power of
- * two (<= 16 costs nothing).  `flags`: whose it is (layout.h), 0 for a user's own.
+ * two (<= 16 costs nothing).  `flags`: whose it is (layout.h), 0 for a user's own; and AIPC_RESERVE: all
+ * of it for an INTERNAL block, but for a share that is left to those for any other.
  * `orphan`: when not NULL, a word of the caller's own context that receives the payload's offset in
  * the same transaction, so that the block is freed if the caller dies before it is linked anywhere.
  * AIPC_FULL, AIPC_INVALID (alignment), AIPC_CORRUPT, and what aipc_domain_lock returns. */
@@ -48,8 +55,8 @@ aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, u
 
 typedef struct aipc_heap_stats {
     uint64_t total_bytes;  /* from heap_begin to the sentinel */
-    uint64_t free_bytes;   /* sum of the sizes of all free blocks, headers included */
-    uint64_t largest_free; /* the largest request that would succeed now, in bytes */
+    uint64_t free_bytes;   /* sum of the sizes of all free blocks, headers included, without the reserve */
+    uint64_t largest_free; /* the largest ordinary request that would succeed now, in bytes */
     uint64_t used_blocks;
 } aipc_heap_stats;
 aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats);
@@ -69,6 +76,16 @@ aipc_status aipc_heap_check(aipc_ctx *ctx, aipc_report *report);
 /* Internals shared by heap.c and heap_check.c. */
 uint64_t aipc_heap_header(const aipc_seg *seg, uint64_t offset, uint64_t size, uint32_t flags);
 uint32_t aipc_heap_bin_of(uint64_t size);
+/* Bytes of the reserve, and of the share of it that is left to INTERNAL blocks, of a heap of so many bytes in a segment
+ * with so many participants. */
+static inline uint64_t aipc_heap_reserve(uint64_t heap, uint32_t participants) {
+    uint64_t most = 4096 + 64 * (uint64_t)participants, share = heap / 32;
+    return (share < most ? share : most) & ~UINT64_C(15);
+}
+static inline uint64_t aipc_heap_record_share(uint64_t reserve, uint32_t participants) {
+    uint64_t most = 64 * (uint64_t)participants, half = reserve / 2;
+    return (half < most ? half : most) & ~UINT64_C(15);
+}
 static inline uint64_t aipc_block_size(uint64_t header) { return header & UINT64_C(0x0000fffffffffff0); }
 static inline uint32_t aipc_block_flags(uint64_t header) { return (uint32_t)(header & 15); }
 

@@ -1,4 +1,4 @@
-/* The heap's fsck and walk: read everything under the lock, believe nothing, change nothing. */
+/* The heap's fsck, walk and statistics: read everything under the lock, believe nothing, change nothing. */
 #include "heap.h"
 
 typedef struct check {
@@ -217,6 +217,56 @@ aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_bl
         offset += b.size;
     }
     if (broken != NULL) status = aipc_corrupt(seg, broken, seg->base + offset, get(&c, offset), 0);
+    aipc_domain_unlock(ctx, &heap->domain);
+    return status;
+}
+
+/* ---- statistics -------------------------------------------------------------------------------- */
+
+/* The largest piece before `limit` among the free blocks of a bin: all of them have to be looked at. */
+static const char *largest_of_bin(const check *c, uint32_t bin, uint64_t limit, uint64_t *largest) {
+    uint64_t left = (c->end - c->begin) / AIPC_BLOCK_MIN + 1;
+    block b;
+    for (uint64_t end = aipc_load_relaxed64(&c->heap->bins[bin]); end != 0; end = get(c, end - 24), left--) {
+        const char *broken = left == 0 ? "H5 a bin's list does not end" : read_listed(c, end, &b);
+        if (broken != NULL) return broken;
+        uint64_t size = end <= limit ? b.size : b.offset < limit ? limit - b.offset : 0;
+        if (size > *largest) *largest = size;
+    }
+    return NULL;
+}
+
+/* The largest piece for an ordinary request: in the last bin, unless the reserve is a part of what is there. */
+static const char *find_largest(const check *c, uint64_t limit, uint64_t *largest) {
+    const char *broken = NULL;
+    *largest = 0;
+    for (uint32_t bin = AIPC_BINS; broken == NULL && bin > 0; bin--) {
+        if (*largest >= AIPC_BLOCK_MIN && aipc_heap_bin_of(*largest) >= bin) break; /* what follows is smaller */
+        broken = largest_of_bin(c, bin - 1, limit, largest);
+    }
+    if (*largest < AIPC_BLOCK_MIN) *largest = 0;
+    return broken;
+}
+
+aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats) {
+    aipc_seg *seg = ctx->seg;
+    struct aipc_heap *heap = seg->heap;
+    aipc_status status = aipc_domain_lock(ctx, &heap->domain);
+    if (status != AIPC_OK) return status;
+    check c = {.seg = seg, .heap = heap, .begin = seg->heap_begin};
+    uint64_t largest = 0, reserve = 0, free_bytes = aipc_load_relaxed64(&heap->free_bytes);
+    const char *broken = find_end(&c) ? NULL : "H2 end of the heap";
+    if (broken == NULL) {
+        reserve = aipc_heap_reserve(c.end - c.begin, seg->participants);
+        broken = find_largest(&c, c.end - reserve, &largest);
+    }
+    /* Where the reserve is in use, there is more than that elsewhere. */
+    free_bytes = free_bytes > reserve ? free_bytes - reserve : 0;
+    *stats = (aipc_heap_stats){.total_bytes = c.end - c.begin,
+                               .free_bytes = free_bytes > largest ? free_bytes : largest,
+                               .largest_free = largest != 0 ? largest - AIPC_BLOCK_OVERHEAD : 0,
+                               .used_blocks = aipc_load_relaxed64(&heap->used_blocks)};
+    if (broken != NULL) status = aipc_corrupt(seg, broken, &heap->bins, largest, 0);
     aipc_domain_unlock(ctx, &heap->domain);
     return status;
 }

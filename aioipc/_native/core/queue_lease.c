@@ -143,7 +143,7 @@ aipc_status aipc_queue_lease(aipc_ctx *ctx, struct aipc_queue *queue, aipc_messa
         if (!l.again) break;
         status = aipc_orphan_free(ctx, l.word);
         l.word = NULL;
-        if (status == AIPC_OK) status = aipc_item_make(ctx, queue, l.needed, &l.word, &l.block);
+        if (status == AIPC_OK) status = aipc_item_make(ctx, queue, l.needed, AIPC_RESERVE, &l.word, &l.block);
         if (status != AIPC_OK) break;
     }
     (void)aipc_orphan_free(ctx, l.word);

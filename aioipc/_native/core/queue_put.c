@@ -49,7 +49,7 @@ static aipc_status make_spare(putting *p) {
 }
 
 static aipc_status make_item(putting *p) {
-    aipc_status status = aipc_item_make(p->ctx, p->queue, p->messages[0].size, &p->item_word, &p->item);
+    aipc_status status = aipc_item_make(p->ctx, p->queue, p->messages[0].size, 0, &p->item_word, &p->item);
     if (status != AIPC_OK) return status;
     aipc_bytes_copy(aipc_item_data((void *)(p->ctx->seg->base + p->item)), &p->messages[0]);
     return AIPC_OK;

@@ -10,11 +10,12 @@ struct aipc_item *aipc_item_at(aipc_seg *seg, const struct aipc_queue *queue, ui
 }
 
 /* Word by word, as all that a stale handle might lead to. */
-aipc_status aipc_item_make(aipc_ctx *ctx, const struct aipc_queue *queue, uint64_t size, uint64_t **word,
-                           uint64_t *offset) {
+aipc_status aipc_item_make(aipc_ctx *ctx, const struct aipc_queue *queue, uint64_t size, uint32_t flags,
+                           uint64_t **word, uint64_t *offset) {
     *word = aipc_orphan_word(ctx);
     if (*word == NULL) return AIPC_STALLED;
-    aipc_status status = aipc_heap_allocate(ctx, sizeof(struct aipc_item) + size, AIPC_ALIGNMENT, AIPC_PART, *word, offset);
+    aipc_status status =
+        aipc_heap_allocate(ctx, sizeof(struct aipc_item) + size, AIPC_ALIGNMENT, AIPC_PART | flags, *word, offset);
     if (status != AIPC_OK) {
         *word = NULL;
         return status;

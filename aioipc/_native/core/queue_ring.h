@@ -83,9 +83,9 @@ static inline aipc_status aipc_record_read(aipc_seg *seg, aipc_spot *place, aipc
 /* The item at `offset`, its memory checked; NULL when it is none of this queue's. */
 struct aipc_item *aipc_item_at(aipc_seg *seg, const struct aipc_queue *queue, uint64_t offset);
 static inline uint8_t *aipc_item_data(struct aipc_item *item) { return (uint8_t *)(item + 1); }
-/* A fresh item in an orphan word. */
-aipc_status aipc_item_make(aipc_ctx *ctx, const struct aipc_queue *queue, uint64_t size, uint64_t **word,
-                           uint64_t *offset);
+/* A fresh item in an orphan word.  `flags`: AIPC_RESERVE or 0. */
+aipc_status aipc_item_make(aipc_ctx *ctx, const struct aipc_queue *queue, uint64_t size, uint32_t flags,
+                           uint64_t **word, uint64_t *offset);
 
 /* ---- under out.domain ---------------------------------------------------------------------------- */
 
