@@ -6,6 +6,7 @@ import gc
 import pickle
 import queue as threads
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -432,23 +433,29 @@ def test_taking_works_in_a_full_segment(make: MakeQueue, segment: ManagedSharedM
     assert queue.blocking.join(timeout=0) is True
 
 
-def test_leasing_a_small_item_in_a_full_segment_leaves_it_where_it_is(
+def test_small_items_can_be_leased_in_a_full_segment_till_its_reserve_is_used_up(
     make: MakeQueue, segment: ManagedSharedMemory
 ) -> None:
     queue = make(codec="raw")
-    queue.put_nowait(b"a" * 500)
+    queue.put_many_nowait([bytes([number]) * 500 for number in range(100)])
     blocks = []
     while (block := segment.try_allocate(16)) is not None:
         blocks.append(block)
-    with pytest.raises(SegmentFullError), queue.blocking.lease():
-        pytest.fail("there was no memory for it")
-    assert (queue.qsize(), queue.statistics().leased) == (1, 0)
-    assert queue.blocking.peek() == b"a" * 500
+    with ExitStack() as held:
+        taken = 0
+        with pytest.raises(SegmentFullError):
+            while True:
+                assert held.enter_context(queue.blocking.lease()) == bytes([taken]) * 500
+                taken += 1
+        assert taken > 0
+        assert (queue.qsize(), queue.statistics().leased) == (100 - taken, taken)
+        assert queue.blocking.peek() == bytes([taken]) * 500
+    for number in range(taken, 100):
+        with queue.blocking.lease() as item:
+            assert item == bytes([number]) * 500
+    assert idle(queue)
     for block in blocks:
         segment.deallocate(block)
-    with queue.blocking.lease() as item:
-        assert item == b"a" * 500
-    assert idle(queue)
 
 
 def test_a_queue_that_was_emptied_gives_its_memory_back(
