@@ -433,6 +433,11 @@ def test_taking_works_in_a_full_segment(make: MakeQueue, segment: ManagedSharedM
     assert queue.blocking.join(timeout=0) is True
 
 
+def lease_all(queue: Queue[bytes], held: ExitStack, items: list[bytes]) -> None:
+    while True:
+        items.append(held.enter_context(queue.blocking.lease()))
+
+
 def test_small_items_can_be_leased_in_a_full_segment_till_its_reserve_is_used_up(
     make: MakeQueue, segment: ManagedSharedMemory
 ) -> None:
@@ -442,12 +447,11 @@ def test_small_items_can_be_leased_in_a_full_segment_till_its_reserve_is_used_up
     while (block := segment.try_allocate(16)) is not None:
         blocks.append(block)
     with ExitStack() as held:
-        taken = 0
+        items: list[bytes] = []
         with pytest.raises(SegmentFullError):
-            while True:
-                assert held.enter_context(queue.blocking.lease()) == bytes([taken]) * 500
-                taken += 1
-        assert taken > 0
+            lease_all(queue, held, items)
+        taken = len(items)
+        assert items == [bytes([number]) * 500 for number in range(taken)] != []
         assert (queue.qsize(), queue.statistics().leased) == (100 - taken, taken)
         assert queue.blocking.peek() == bytes([taken]) * 500
     for number in range(taken, 100):
