@@ -325,7 +325,7 @@ static bool best_of_bin(view v, uint32_t bin, request want, uint64_t limit, uint
         bool better = size >= need && size < least; /* no branches: they would be mispredicted */
         least = better ? size : least;
         *best = better ? end : *best;
-        if (size == need) break;
+        if (size == want.size && *best == end) break;
         end = get(v, end - NEXT);
     }
     return looked <= BEST_OF || end == 0 || wrong(v, BAD_LENGTH, place(v, from), end, 0);
@@ -366,26 +366,23 @@ static bool search_all(view v, uint32_t first, request want, uint64_t *best) {
     return true;
 }
 
-/* The end of the first block of the next bin from `bin` on, where everything fits but what the limit cuts short;
- * 0 when there is none. */
-static bool first_above(view v, uint32_t bin, request want, uint64_t *first) {
+/* The end of the first block of the next bin from `bin` on, where everything fits but what the limit cuts short: the
+ * reserve is one block, or few.  0 when there is none. */
+INLINE bool first_above(view v, uint32_t bin, request want, uint64_t *first) {
     for (*first = 0; *first == 0; bin++) {
         if (!next_bin(v, bin, &bin)) return false;
         if (bin == AIPC_BINS) break;
         uint64_t end = aipc_load_relaxed64(&v.seg->heap->bins[bin]);
         if (!is_end(v, end)) return wrong(v, BAD_RANGE, place(v, &v.seg->heap->bins[bin]), end, v.end);
-        if (end > want.limit) { /* seldom: the reserve is one block, or few */
-            if (!best_of_bin(v, bin, want, BEST_OF, first)) return false;
-        } else {
-            *first = end;
-        }
+        uint64_t size = get(v, end - FOOTER);
+        if (size >= want.size + front_gap(want.alignment, end - size) + beyond(end, want.limit)) *first = end;
     }
     return true;
 }
 
 /* The end of the best block at hand, 0 when there is none: of the request's own bin, else the first of the
  * next bin where everything fits. */
-static bool find(view v, request want, uint64_t *best) {
+INLINE bool find(view v, request want, uint64_t *best) {
     uint32_t own = bin_of(want.size), last = own; /* any block of a bin above `last` fits */
     if (want.alignment > AIPC_ALIGNMENT) last = bin_of(want.size + want.alignment + AIPC_ALIGNMENT);
 
@@ -396,15 +393,17 @@ static bool find(view v, request want, uint64_t *best) {
     return *best != 0 || search_all(v, own, want, best);
 }
 
-/* The same, and with what `flags` allow of the reserve when nothing else is left. */
-INLINE bool find_for(view v, request want, uint32_t flags, uint64_t *best) {
-    uint64_t reserve = aipc_heap_reserve(v.end - v.seg->heap_begin, v.seg->participants);
-    want.limit = v.end - reserve;
-    if (!find(v, want, best)) return false;
-    if (*best != 0 || (flags & AIPC_RESERVE) == 0) return true;
+/* In the reserve, as much of it as is for such a block. */
+__attribute__((noinline)) static bool find_kept(view v, request want, uint32_t flags, uint64_t *best) {
     bool record = (flags & AIPC_PART) == AIPC_INTERNAL;
-    want.limit = v.end - (record ? 0 : aipc_heap_record_share(reserve, v.seg->participants));
+    want.limit = record ? v.end : v.end - aipc_heap_record_share(v.end - want.limit, v.seg->participants);
     return find(v, want, best);
+}
+
+INLINE bool find_for(view v, request want, uint32_t flags, uint64_t *best) {
+    want.limit = v.end - aipc_heap_reserve(v.end - v.seg->heap_begin, v.seg->participants);
+    if (!find(v, want, best)) return false;
+    return *best != 0 || (flags & AIPC_RESERVE) == 0 || find_kept(v, want, flags, best);
 }
 
 /* ---- allocate ---------------------------------------------------------------------------------- */
