@@ -88,9 +88,11 @@ class ManagedSegment:
 
     @property
     def free_memory(self) -> int:
-        """Bytes that are free, in all free blocks together, without the reserve: the last 4 KiB and 64 bytes for
-        each participant (a 32nd of a small segment), which only handles and leases may use, so that a full
-        segment can be emptied."""
+        """Bytes that are free, in all free blocks together, without the reserve.
+
+        The last 4 KiB and 64 bytes for each participant (a 32nd of a small segment) are left to handles and
+        leases, so that a full segment can be emptied.
+        """
         return self._attachment.heap_stats()[1]
 
     @property
