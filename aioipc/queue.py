@@ -253,7 +253,13 @@ class Lease(Generic[T]):
             raise RuntimeError("a lease has an item once it is entered: async with queue.lease() as item")
         return self._held.deliveries
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a lease belongs to the process that took it: it cannot be copied or pickled")
+
     def _begin(self, held: "_core.HeldLease") -> T:
+        if self._held is not None:
+            held.settle(False)
+            raise RuntimeError("a lease is entered once; make another one with queue.lease()")
         self._held = held
         try:
             item: T = held.decoded()

@@ -162,6 +162,8 @@ cdef class Operation:
             raise ClosedError("the segment was closed while waiting")
         try:
             if not self.succeeds():
+                if self.node == 0:  # another thread closed the segment meanwhile
+                    raise ClosedError("the segment was closed while waiting")
                 ctx = self.attachment.enter()
                 status = self.again(ctx, self.node)
                 aipc_ctx_leave(ctx)

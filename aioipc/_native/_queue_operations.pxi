@@ -162,6 +162,9 @@ cdef class HeldLease:
     cdef readonly uint32_t deliveries
     cdef readonly object value
 
+    def __reduce__(self):
+        raise TypeError("a lease belongs to the process that took it: it cannot be copied or pickled")
+
     def decoded(self):
         """The item."""
         return self.handle.decoded(self.value)

@@ -19,7 +19,7 @@ from typing import Any
 from .._native import _core
 from .._native._core import Attachment, Opening
 from . import _asyncio
-from ._doorbell import Doorbell, Waitable, all_of, find
+from ._doorbell import Doorbell, Waitable, all_of, find, sweep
 
 __all__ = ["checkpoint", "close", "passed_on", "wait"]
 
@@ -75,6 +75,7 @@ def _doorbell(attachment: Attachment) -> Doorbell:
 
 def passed_on(attachment: Attachment) -> None:
     """This thread has just woken somebody: a task of its own loop is spared the way through the kernel."""
+    sweep(attachment)
     doorbell = find(attachment, _running())
     if doorbell is not None:
         doorbell.drain()

@@ -47,6 +47,9 @@ class AsyncioDoorbell(Doorbell):
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self.loop.call_soon_threadsafe(call, *args)
 
+    def _ended(self) -> bool:
+        return self.loop.is_closed()
+
     def _unhook(self) -> None:
         if not self.loop.is_closed():
             self.loop.remove_reader(self._epoll.fileno())

@@ -103,6 +103,10 @@ class Doorbell(abc.ABC):
     def _in_loop(self, call: Any, *args: Any) -> None:
         """Calls in the loop's thread, from any thread."""
 
+    def _ended(self) -> bool:
+        """Whether the loop will never run again."""
+        return False
+
     @abc.abstractmethod
     def _unhook(self) -> None:
         """Makes the loop forget the descriptor.  In the loop's thread."""
@@ -112,6 +116,7 @@ class Doorbell(abc.ABC):
     def _stand(self, handle: Waitable) -> tuple[int, Place | None]:
         """(token, place) in the queue of `handle`; no place when it need not wait."""
         self._watch(only_newcomers=bool(self._places))
+        sweep(self._attachment)
         token = next(_tokens)
         node = handle.wait(self.bell, token)
         if node is None:
@@ -174,6 +179,13 @@ class Doorbell(abc.ABC):
                 place.node.cancel()
                 self._in_loop(self._wake, place)
 
+    def abandon(self) -> None:
+        """The loop has ended with tasks still waiting: what they stood for goes to others."""
+        for place in list(self._places.values()):
+            place.node.cancel()
+        self._places.clear()
+        self.close()
+
     def close(self) -> None:
         """Gives the bell back.  In the loop's thread, or when the loop is gone."""
         if not self._closed:
@@ -209,6 +221,13 @@ def all_of(attachment: Attachment) -> list[Doorbell]:
     """All doorbells of a segment at one moment, while other threads may make more."""
     references = attachment.doorbells.valuerefs() if attachment.doorbells is not None else []
     return [doorbell for reference in references if (doorbell := reference()) is not None]
+
+
+def sweep(attachment: Attachment) -> None:
+    """Withdraws the waiters of loops that were closed under them."""
+    for doorbell in all_of(attachment):
+        if doorbell._ended() and not doorbell._closed:
+            doorbell.abandon()
 
 
 def _detached(attachment: Attachment) -> None:
