@@ -72,7 +72,7 @@ FIGURES: dict[Any, float] = {  # what the targets were set against
     **_both(LMDB, 1.9e6, 0.9e6, 0.87e6, 0.49e6),
     **_both("diskcache on tmpfs", 159e3, 31e3, 137e3, 27e3),
     **_both("Manager().dict", 23e3, 25e3, 24e3, 25e3),
-    **_both("redis, unix socket", 13e3, 12e3, 10e3, 11e3),
+    **_both("redis.asyncio, unix socket", 13e3, 12e3, 10e3, 11e3),
     ("UltraDict2", "100 B", "get", 2): 11.9e6,
     (LMDB, "100 B", "get", 2): 3.4e6,
     (LMDB, "100 B", "set", 2): 0.6e6,

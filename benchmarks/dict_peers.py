@@ -6,6 +6,7 @@ that its user would not make.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -43,21 +44,27 @@ class Mapping:
             mapping[key] = value
 
 
-class Functions:
-    """What has functions for both."""
+class Redis:
+    """One command after the other, awaited."""
 
-    def __init__(self, get: Any, put: Any) -> None:
-        self._get, self._put = get, put
+    def __init__(self, server: RedisServer, prefix: str) -> None:
+        self._server, self._prefix = server, prefix
 
     def get_all(self, keys: Iterable[str]) -> None:
-        get = self._get
-        for key in keys:
-            get(key)
+        async def main() -> None:
+            async with self._server.asyncio_client() as client:
+                for key in keys:
+                    await client.get(self._prefix + key)
+
+        asyncio.run(main())
 
     def set_all(self, keys: Iterable[str], value: bytes) -> None:
-        put = self._put
-        for key in keys:
-            put(key, value)
+        async def main() -> None:
+            async with self._server.asyncio_client() as client:
+                for key in keys:
+                    await client.set(self._prefix + key, value)
+
+        asyncio.run(main())
 
 
 class Lmdb:
@@ -169,12 +176,8 @@ def open_manager(shared: Inherited, size: int) -> Iterator[Mapping]:
 
 
 @contextlib.contextmanager
-def open_redis(shared: Inherited, size: int) -> Iterator[Functions]:
-    client = shared.redis.client()
-    yield Functions(
-        lambda key: client.get(f"{size}:{key}"), lambda key, value: client.set(f"{size}:{key}", value)
-    )
-    client.close()
+def open_redis(shared: Inherited, size: int) -> Iterator[Redis]:
+    yield Redis(shared.redis, f"{size}:")
 
 
 # name: (opener, module it needs)
@@ -186,7 +189,7 @@ PEERS: dict[str, tuple[Any, str]] = {
     "lmdb on tmpfs": (open_lmdb, "lmdb"),
     "diskcache on tmpfs": (open_diskcache, "diskcache"),
     "Manager().dict": (open_manager, "multiprocessing"),
-    "redis, unix socket": (open_redis, "redis"),
+    "redis.asyncio, unix socket": (open_redis, "redis"),
 }
 
 

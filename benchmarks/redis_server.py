@@ -37,11 +37,6 @@ class RedisServer:
         program = shutil.which("redis-server")
         return cls(program) if program and importlib.util.find_spec("redis") else None
 
-    def client(self) -> Any:
-        import redis
-
-        return redis.Redis(unix_socket_path=self.path)
-
     def asyncio_client(self) -> Any:
         import redis.asyncio
 
