@@ -72,6 +72,10 @@ def compare(
     for _ in range(rounds):
         for name, case in cases.items():
             results[name].append(case())
+    results = {  # a round that failed counts only when all did
+        name: [value for value in values if not math.isnan(value)] or [math.nan]
+        for name, values in results.items()
+    }
     medians = {name: statistics.median(values) for name, values in results.items()}
     best = medians.get(reference) or (min if unit.smaller_is_better else max)(
         (value for name, value in medians.items() if name.startswith(ours)), default=None
