@@ -6,8 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
-from aioipc import ClosedError, ManagedSharedMemory, Queue, QueueShutDown
-from tests.support.queues import Awaited, Blocking, Face, failing, idle, waiters, waiting
+from aioipc import ClosedError, ManagedSharedMemory, Queue, QueueEmpty, QueueShutDown
+from tests.support.queues import Awaited, Blocking, Face, failing, idle, until, waiters, waiting
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
 MakeFace = Callable[[Queue[Any]], Face]
@@ -230,6 +230,61 @@ def test_a_lease_that_fails_after_an_immediate_shutdown_counts_as_done(
                     assert queue.statistics().unfinished == 1
                     raise KeyError
         assert queue.statistics().leased == 0
+        await refuses_everything(queue, face)
+
+    run_async(body)
+
+
+def test_who_comes_after_shutdown_waits_for_what_is_on_lease_and_gets_it_when_it_comes_back(
+    run_async: RunAsync, face_of: MakeFace, make: MakeQueue
+) -> None:
+    async def body() -> None:
+        queue = make()
+        face = face_of(queue)
+        queue.put_nowait("job")
+        got: list[Any] = []
+
+        async def get() -> None:
+            got.append(await face.get())
+
+        async with anyio.create_task_group() as group:
+            with failing():
+                async with face.lease():
+                    queue.shutdown()
+                    with pytest.raises(QueueEmpty):
+                        queue.get_nowait()
+                    group.start_soon(get)
+                    await waiting(queue, getters=1)
+                    raise KeyError
+        assert got == ["job"]
+        queue.task_done()
+        await face.join()
+        await refuses_everything(queue, face)
+
+    run_async(body)
+
+
+def test_who_waits_after_shutdown_is_told_when_the_last_lease_is_done(
+    run_async: RunAsync, face_of: MakeFace, make: MakeQueue
+) -> None:
+    async def body() -> None:
+        queue = make()
+        face = face_of(queue)
+        queue.put_many_nowait([1, 2])
+        ended: list[str] = []
+        async with anyio.create_task_group() as group, face.lease():
+            async with face.lease():
+                for call in (face.get, face.peek):
+                    group.start_soon(ends_with, QueueShutDown, call, ended)
+                await waiting(queue, getters=2)
+                queue.shutdown()
+            group.start_soon(ends_with, QueueShutDown, lambda: face.get_many(2), ended)
+            await until(lambda: waiters(queue) == (3, 0, 0) or ended != [])
+            with pytest.raises(QueueEmpty):
+                queue.get_nowait()
+            assert ended == []
+        assert len(ended) == 3
+        await face.join()
         await refuses_everything(queue, face)
 
     run_async(body)

@@ -212,6 +212,25 @@ def test_the_leases_of_a_killed_process_come_back_in_front_and_in_order(
     assert forgotten(queue)
 
 
+@every_kind
+def test_the_item_of_a_lease_holder_killed_after_shutdown_goes_to_who_waits(
+    spawn: Spawn, segment_name: str, queue: Queue[Any], role: Any, loop: str
+) -> None:
+    queue.put_nowait("job")
+    holder = spawn(hold, segment_name, 1)
+    assert holder.receive() == ["job"]
+    queue.shutdown()
+    waiter = spawn(role, segment_name, "lease", loop=loop)
+    waits_for(queue, getters=1)
+    holder.kill()
+    assert waiter.receive() == ["job", 2]
+    waiter.go()
+    waiter.result()
+    assert queue.blocking.join() is True
+    with pytest.raises(QueueShutDown):
+        queue.get_nowait()
+
+
 def test_get_nowait_finds_the_item_of_a_killed_lease_holder(
     spawn: Spawn, segment_name: str, queue: Queue[Any]
 ) -> None:
