@@ -340,6 +340,46 @@ def test_join_waits_until_every_item_was_reported(
     run_async(body)
 
 
+def test_join_returns_though_more_was_put_right_after_all_was_done(
+    run_async: RunAsync, face_of: MakeFace, make: MakeQueue
+) -> None:
+    async def body() -> None:
+        queue = make()
+        queue.put_nowait(1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(face_of(queue).join)
+            await waiting(queue, joiners=1)
+            queue.get_nowait()
+            queue.task_done()
+            queue.put_nowait(2)  # before the joiner runs
+        assert queue.get_nowait() == 2
+        queue.task_done()
+        assert idle(queue)
+
+    run_async(body)
+
+
+def test_join_waits_for_what_was_put_before_it_though_all_was_done_before_that(
+    run_async: RunAsync, face_of: MakeFace, make: MakeQueue
+) -> None:
+    async def body() -> None:
+        queue = make()
+        for number in (1, 2):
+            queue.put_nowait(number)
+            if number == 1:
+                queue.get_nowait()
+                queue.task_done()
+        async with anyio.create_task_group() as group:
+            group.start_soon(face_of(queue).join)
+            await waiting(queue, joiners=1)
+            assert queue.get_nowait() == 2
+            assert waiters(queue) == (0, 0, 1)
+            queue.task_done()
+        assert idle(queue)
+
+    run_async(body)
+
+
 def test_task_done_called_too_many_times_is_a_value_error(run_async: RunAsync, make: MakeQueue) -> None:
     async def body() -> None:
         queue = make()
