@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from aioipc import ClosedError, ManagedSharedMemory, NotOwnerError, Queue, QueueFull
+from aioipc import ClosedError, ManagedSharedMemory, MessageTooLargeError, NotOwnerError, Queue, QueueFull
 from tests.support.queues import Awaited, Blocking, Face, failing, idle, until, waiters, waiting
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
@@ -337,6 +337,17 @@ def test_put_many_nowait_puts_what_there_is_room_for_and_says_how_much(make: Mak
     assert idle(queue)
 
 
+def test_put_many_nowait_that_an_error_stops_says_how_many_it_had_put(make: MakeQueue) -> None:
+    queue = make(max_bytes=100)
+    items = [1, 2, b"never fits" * 20, 3]
+    assert queue.put_many_nowait(items) == 2
+    with pytest.raises(MessageTooLargeError):
+        queue.put_many_nowait(items[2:])
+    assert queue.blocking.get_many(9) == [1, 2]
+    queue.task_done(2)
+    assert idle(queue)
+
+
 # --------------------------------------------------------------------------- what asyncio and trio make of it
 
 OPERATIONS: dict[str, Callable[[Queue[Any]], Any]] = {
@@ -416,6 +427,25 @@ async def test_an_operation_is_awaited_once(
     with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
         await once
     assert queue.statistics() == before
+
+
+@pytest.mark.asyncio
+async def test_an_operation_that_a_task_awaits_is_refused_to_another_and_goes_on(queue: Queue[Any]) -> None:
+    operation = queue.get()
+    task = asyncio.create_task(operation)
+    await waiting(queue, getters=1)
+    assert "without __name__" not in repr(task)
+
+    async def await_it_too() -> None:
+        await operation
+
+    with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
+        await_it_too().send(None)
+    assert not task.done()
+    queue.put_nowait(1)
+    assert await task == 1
+    queue.task_done()
+    assert idle(queue)
 
 
 @every_operation

@@ -1,19 +1,23 @@
 """What runs out says so, and everything works again afterwards; closing under load harms nobody."""
 
 import asyncio
+import json
 import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import anyio.lowlevel
 import pytest
 
-from aioipc import ClosedError, Lock, ManagedSharedMemory, TooManyWaitersError
+from aioipc import ClosedError, Lock, ManagedSharedMemory, Queue, SharedDict, TooManyWaitersError
 
 SIZE = 1 << 20
 BELLS = 64  # event loops and blocked threads of one process
 NODES = SIZE // 2048  # wait nodes of a segment
+CONTEXTS = 8  # operations of one process that can be under way at once
 
 
 @pytest.fixture
@@ -95,6 +99,38 @@ def test_more_threads_than_contexts_share_the_allocator(lock: Lock, busy_switchi
     for thread in run_threads(*[lambda seed=seed: work(seed) for seed in range(16)]):
         thread.join()
     assert segment.free_memory == free
+
+
+class Reading:
+    """A codec that reads the segment, when as many threads as there are contexts are decoding."""
+
+    def __init__(self, schemas: SharedDict[str, int]) -> None:
+        self.schemas = schemas
+        self.all_decode = threading.Barrier(CONTEXTS)
+
+    def encode(self, item: Any) -> bytes:
+        return json.dumps(item).encode()
+
+    def decode(self, data: bytes) -> Any:
+        self.all_decode.wait()
+        return self.schemas["latest"], json.loads(data)
+
+
+@pytest.mark.parametrize("operation", ["get", "get_many", "peek", "lease"])
+def test_as_many_codecs_as_there_are_contexts_use_the_segment_at_once(lock: Lock, operation: str) -> None:
+    schemas: SharedDict[str, int] = SharedDict(lock.segment, "schemas")
+    schemas["latest"] = 7
+    queue: Queue[Any] = Queue(lock.segment, "q", codec=Reading(schemas))
+    queue.put_many_nowait([0] * CONTEXTS)
+    calls: dict[str, Callable[[], Any]] = {
+        "get": queue.blocking.get,
+        "get_many": lambda: queue.blocking.get_many(1)[0],
+        "peek": queue.blocking.peek,
+        "lease": lambda: queue.blocking.lease().__enter__(),
+    }
+    with ThreadPoolExecutor(CONTEXTS) as pool:
+        results = [pool.submit(calls[operation]) for _ in range(CONTEXTS)]
+        assert [result.result() for result in results] == [(7, 0)] * CONTEXTS
 
 
 @pytest.mark.parametrize("seed", range(10))

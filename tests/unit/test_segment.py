@@ -14,7 +14,9 @@ from aioipc import (
     Lock,
     ManagedSharedMemory,
     NotFoundError,
+    Queue,
     SegmentFullError,
+    SharedDict,
     TooManyParticipantsError,
     TypeMismatchError,
     anonymous_instance,
@@ -321,6 +323,18 @@ def test_handles_do_not_leak_pins(segment_name: str) -> None:
         assert segment.free_memory == free
         del lock
         assert segment.free_memory > free
+
+
+@pytest.mark.parametrize("kind", [Lock, Queue, SharedDict])
+def test_a_handle_whose_constructor_failed_can_be_shown(segment_name: str, kind: type) -> None:
+    with ManagedSharedMemory.create(segment_name, SIZE, lifetime="last_detach") as segment:
+        other = (Queue if kind is Lock else Lock)(segment, "other")
+        handle = kind.__new__(kind)
+        assert repr(handle) == f"<aioipc.{kind.__name__} [not there]>"
+        with pytest.raises(TypeMismatchError):
+            handle.__init__(segment, "other")
+        assert repr(handle) == f"<aioipc.{kind.__name__} [not there]>"
+        assert handle != other
 
 
 # ------------------------------------------------------------------------------------------- pickle, damage
