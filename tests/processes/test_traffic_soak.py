@@ -22,7 +22,7 @@ from aioipc import ManagedSharedMemory, Queue, QueueShutDown, SharedDict
 PRODUCERS, CONSUMERS, USERS = 4, 4, 4
 LARGE = 5000  # bytes: beyond what a record of the queue holds
 KEYS = 200
-SIZE = 128 << 20
+SIZE = 16 << 20  # without the tally
 PACE = 0.02  # seconds from one kill to the next
 
 
@@ -30,17 +30,17 @@ class Tally:
     """A flag to stop; for each producer its next number, a byte for each item put and for each item dealt
     with: no byte has two writers that could undo each other's."""
 
-    ROOM = 2_000_000  # items of one producer
     _ROWS = 8 + 8 * PRODUCERS
 
     def __init__(self, memory: memoryview) -> None:
+        self.room = (len(memory) - self._ROWS) // (2 * PRODUCERS)  # items of one producer
         self._words = memory[: self._ROWS].cast("q")
-        rows = [memory[self._ROWS + i * self.ROOM :][: self.ROOM] for i in range(2 * PRODUCERS)]
+        rows = [memory[self._ROWS + i * self.room :][: self.room] for i in range(2 * PRODUCERS)]
         self.put, self.done = rows[:PRODUCERS], rows[PRODUCERS:]
 
     @classmethod
-    def size(cls) -> int:
-        return cls._ROWS + 2 * PRODUCERS * cls.ROOM
+    def size(cls, room: int) -> int:
+        return cls._ROWS + 2 * PRODUCERS * room
 
     @property
     def stop(self) -> bool:
@@ -66,7 +66,7 @@ class Tally:
 
 @contextmanager
 def at_work(name: str, handle: int) -> Iterator[tuple[ManagedSharedMemory, Tally]]:
-    with ManagedSharedMemory.open(name) as segment, memoryview(segment.block(handle, Tally.size())) as memory:
+    with ManagedSharedMemory.open(name) as segment, memoryview(segment.block(handle)) as memory:
         tally = Tally(memory)
         try:
             yield segment, tally
@@ -77,7 +77,7 @@ def at_work(name: str, handle: int) -> Iterator[tuple[ManagedSharedMemory, Tally
 def produce(name: str, handle: int, seat: int) -> None:
     with at_work(name, handle) as (segment, tally):
         queue: Queue[list[object]] = Queue(segment, "traffic")
-        while not tally.stop and tally.begun(seat) < Tally.ROOM:
+        while not tally.stop and tally.begun(seat) < tally.room:
             serial = tally.next_item(seat)
             queue.blocking.put([seat, serial, b"x" * (LARGE if serial % 50 == 0 else serial % 90)])
             tally.put[seat][serial] = 1
@@ -218,9 +218,10 @@ def account(segment: ManagedSharedMemory, tally: Tally, queue: Queue[list[object
 
 @pytest.mark.parametrize("kills", [60, pytest.param(5000, marks=pytest.mark.slow)])
 def test_every_item_and_value_is_accounted_for_under_kills(segment_name: str, kills: int) -> None:
-    with ManagedSharedMemory.create(segment_name, SIZE, lifetime="last_detach") as segment:
+    tally_size = Tally.size(max(400_000, 3_000 * kills))
+    with ManagedSharedMemory.create(segment_name, SIZE + tally_size, lifetime="last_detach") as segment:
         free = segment.free_memory
-        block = segment.allocate(Tally.size())
+        block = segment.allocate(tally_size)
         queue: Queue[list[object]] = Queue(segment, "traffic", maxsize=100)
         with memoryview(block) as memory:
             tally = Tally(memory)

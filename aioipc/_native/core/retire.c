@@ -31,10 +31,17 @@ aipc_status aipc_orphan_free(aipc_ctx *ctx, uint64_t *word) {
     return AIPC_OK;
 }
 
+/* Enough words for any operation. */
+static bool can_wait(const aipc_ctx *ctx) {
+    int taken = 0;
+    for (int i = 0; i < AIPC_ORPHANS; i++) taken += aipc_load_relaxed64(&ctx->shared->orphan[i]) != 0;
+    return taken <= 1;
+}
+
 void aipc_orphans_tidy(aipc_ctx *ctx) {
-    if (aipc_load_relaxed32(&ctx->seg->heap->domain.lock) != 0) return; /* not now: nobody is to wait for this */
+    if (aipc_load_relaxed32(&ctx->seg->heap->domain.lock) != 0 && can_wait(ctx)) return; /* who passes by need not wait */
     ctx->untidy = false;
-    (void)aipc_orphans_free(ctx, (1u << AIPC_ORPHANS) - 1);
+    for (int i = 0; i < AIPC_ORPHANS && !ctx->untidy; i++) (void)aipc_orphan_free(ctx, &ctx->shared->orphan[i]);
 }
 
 aipc_status aipc_orphans_free(aipc_ctx *ctx, uint32_t words) {
