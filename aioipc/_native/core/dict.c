@@ -40,7 +40,9 @@ static aipc_status collect_some(aipc_ctx *ctx, struct aipc_dict *d, bool *more) 
 
 void aipc_dict_collect_if_free(aipc_ctx *ctx, struct aipc_dict *d) {
     uint32_t words;
-    if (aipc_load_relaxed64(&d->retired) == 0 || !aipc_domain_try_lock(ctx, &d->domain)) return;
+    if (aipc_load_relaxed64(&d->retired) == 0 || aipc_load_relaxed32(&ctx->seg->heap->domain.lock) != 0 ||
+        !aipc_domain_try_lock(ctx, &d->domain))
+        return;
     (void)take_some(ctx, d, &words);
     if (words == 0) return;
     ctx->untidy = true; /* freed now, or by a later operation of this context if the heap is locked */

@@ -35,7 +35,7 @@ aipc_status aipc_orphan_free(aipc_ctx *ctx, uint64_t *word) {
 static bool can_wait(const aipc_ctx *ctx) {
     int taken = 0;
     for (int i = 0; i < AIPC_ORPHANS; i++) taken += aipc_load_relaxed64(&ctx->shared->orphan[i]) != 0;
-    return taken <= 1;
+    return taken <= AIPC_ORPHANS / 2;
 }
 
 void aipc_orphans_tidy(aipc_ctx *ctx) {
