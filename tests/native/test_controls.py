@@ -90,7 +90,12 @@ def test_the_long_soak_finds_a_log_written_too_late(tmp_path: Path) -> None:
         pytest.param(
             "line.c", "if (w->left == 0) return AIPC_OK;", "if (w->left == 0) break;", marks=pytest.mark.slow
         ),
-        ("queue.c", "if (aipc_line_asleep(line) && usable_by_next(queue, role))", "if (false)"),
+        pytest.param(
+            "queue.c",
+            "if (aipc_line_asleep(line) && usable_by_next(queue, role))",
+            "if (false)",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["not asleep", "all awake", "not passed on"],
 )
