@@ -205,7 +205,7 @@ class Queue(SharedObject, _core.QueueHandle, Generic[T]):
 
     def statistics(self) -> QueueStatistics:
         """The queue at this moment, as a frozen record."""
-        return QueueStatistics(**self._statistics())
+        return QueueStatistics(**self._statistics(looking_after_the_dead=True))
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
@@ -232,9 +232,9 @@ class Queue(SharedObject, _core.QueueHandle, Generic[T]):
         self._encoder = state
 
     def _describe(self) -> str:
-        statistics = self.statistics()
-        unfinished = f" tasks={statistics.unfinished}" if statistics.unfinished else ""
-        return f"maxsize={statistics.maxsize} qsize={statistics.qsize}{unfinished}"
+        statistics = self._statistics()
+        unfinished = f" tasks={statistics['unfinished']}" if statistics["unfinished"] else ""
+        return f"maxsize={statistics['maxsize']} qsize={statistics['qsize']}{unfinished}"
 
 
 class Lease(Generic[T]):

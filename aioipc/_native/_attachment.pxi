@@ -422,6 +422,16 @@ cdef class Attachment:
         return check(self.seg, status, "closing the segment")
 
 
+cdef aipc_status enter_at_last(aipc_seg *seg, aipc_ctx **ctx) noexcept:
+    """A context for giving something back: waits while other threads have all of them."""
+    cdef aipc_status status = aipc_ctx_enter(seg, ctx)
+    while status == AIPC_AGAIN:
+        with nogil:
+            aipc_os_yield()
+        status = aipc_ctx_enter(seg, ctx)
+    return status
+
+
 cdef Pin _pin_of(uint64_t type):
     if type == AIPC_TYPE_LOCK:
         return LockPin.__new__(LockPin)

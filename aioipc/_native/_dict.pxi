@@ -36,45 +36,40 @@ cdef class DictHandle(Handle):
         Handle._bind(self, segment, opening, pin)
         self.dict = <DictPin?>pin
 
-    cdef inline int ready(self) except -1:
-        if self.opening is None or self.opening.closed:
-            raise ClosedError("the segment of this dict is closed")
-        if self.dict.identity != self.dict.seg.self:
-            self.dict.renew()
-        if self.dict.gone():
-            raise ClosedError("the dict was destroyed")
-        return 0
-
     cdef int failed(self, aipc_status status, uint64_t asked, str what) except -1:
         return self.dict.attachment.check_space(status, asked, what)
 
     # --- reading
 
-    cdef object fetch(self, object key, uint64_t *version):
-        """The value of a key, decoded; MISSING."""
+    cdef aipc_ctx *find(self, object key, aipc_dict_found *found) except? NULL:
+        """The context that keeps *found readable until _put_down; NULL: there is no such key."""
         cdef Key packed
-        cdef aipc_dict_found found
-        cdef aipc_ctx *ctx
-        cdef aipc_status status
-        self.ready()
+        self.usable("dict")
         keeper = _pack_known(key, &packed)
         if keeper is MISSING:
-            return MISSING
+            return NULL
         cdef aipc_dict_key bytes = aipc_dict_key_of(self.dict.seg, packed.canonical, packed.canonical_size)
-        ctx = self.dict.attachment.enter()
-        status = aipc_dict_get(ctx, self.dict.dict, &bytes, &found)
+        cdef aipc_ctx *ctx = self.dict.attachment.enter()
+        cdef aipc_status status = aipc_dict_get(ctx, self.dict.dict, &bytes, found)
         if status == AIPC_OK:
-            try:
-                if version != NULL:
-                    version[0] = found.version
-                return unpack(found.value, found.value_size)
-            finally:
-                aipc_dict_done(ctx)
-                aipc_ctx_leave(ctx)
+            return ctx
         aipc_ctx_leave(ctx)
         if status != AIPC_NOT_FOUND:
             self.failed(status, 0, "reading a dict")
-        return MISSING
+        return NULL
+
+    cdef object fetch(self, object key, uint64_t *version):
+        """The value of a key, decoded; MISSING."""
+        cdef aipc_dict_found found
+        cdef aipc_ctx *ctx = self.find(key, &found)
+        if ctx == NULL:
+            return MISSING
+        try:
+            if version != NULL:
+                version[0] = found.version
+            return unpack(found.value, found.value_size)
+        finally:
+            _put_down(ctx)
 
     def __getitem__(self, key):
         value = self.fetch(key, NULL)
@@ -89,23 +84,15 @@ cdef class DictHandle(Handle):
         return default if value is MISSING else value
 
     def __contains__(self, key):
-        cdef Key packed
         cdef aipc_dict_found found
-        self.ready()
-        keeper = _pack_known(key, &packed)
-        if keeper is MISSING:
+        cdef aipc_ctx *ctx = self.find(key, &found)
+        if ctx == NULL:
             return False
-        cdef aipc_dict_key bytes = aipc_dict_key_of(self.dict.seg, packed.canonical, packed.canonical_size)
-        cdef aipc_ctx *ctx = self.dict.attachment.enter()
-        cdef aipc_status status = aipc_dict_get(ctx, self.dict.dict, &bytes, &found)
-        aipc_dict_done(ctx)
-        aipc_ctx_leave(ctx)
-        if status != AIPC_OK and status != AIPC_NOT_FOUND:
-            self.failed(status, 0, "reading a dict")
-        return status == AIPC_OK
+        _put_down(ctx)
+        return True
 
     def __len__(self):
-        self.ready()
+        self.usable("dict")
         if aipc_dict_closed(self.dict.dict):
             raise ClosedError("the dict was destroyed")
         return aipc_dict_count(self.dict.dict)
@@ -117,28 +104,15 @@ cdef class DictHandle(Handle):
         it goes, or this process dies.  `with d.view(key) as v:` ends it; the segment cannot be closed before.
         A process can keep 64 values in place; more are copied.  Raises KeyError.
         """
-        cdef Key packed
         cdef aipc_dict_found found
-        cdef aipc_ctx *ctx
-        cdef aipc_status status
-        self.ready()
-        keeper = _pack_known(key, &packed)
-        if keeper is MISSING:
-            raise KeyError(key)
-        cdef aipc_dict_key bytes = aipc_dict_key_of(self.dict.seg, packed.canonical, packed.canonical_size)
         cdef PinnedValue pinned = PinnedValue.__new__(PinnedValue)
-        ctx = self.dict.attachment.enter()
-        status = aipc_dict_get(ctx, self.dict.dict, &bytes, &found)
-        if status == AIPC_OK:
-            try:
-                return self.viewed(pinned, &found)
-            finally:
-                aipc_dict_done(ctx)
-                aipc_ctx_leave(ctx)
-        aipc_ctx_leave(ctx)
-        if status != AIPC_NOT_FOUND:
-            self.failed(status, 0, "reading a dict")
-        raise KeyError(key)
+        cdef aipc_ctx *ctx = self.find(key, &found)
+        if ctx == NULL:
+            raise KeyError(key)
+        try:
+            return self.viewed(pinned, &found)
+        finally:
+            _put_down(ctx)
 
     cdef View viewed(self, PinnedValue pinned, aipc_dict_found *found):
         cdef CopiedValue copied
@@ -161,7 +135,7 @@ cdef class DictHandle(Handle):
         cdef aipc_dict_found found
         cdef aipc_ctx *ctx
         cdef aipc_status status
-        self.ready()
+        self.usable("dict")
         keeper = pack_key(key, &packed)
         value_keeper = pack(value, &body)
         cdef aipc_dict_key bytes = aipc_dict_key_of(self.dict.seg, packed.canonical, packed.canonical_size)
@@ -183,8 +157,7 @@ cdef class DictHandle(Handle):
                         return unpack(found.value, found.value_size)
                     original = (<char *>found.original)[:found.original_size]  # an equal key came first, and stays
             finally:
-                aipc_dict_done(ctx)
-                aipc_ctx_leave(ctx)
+                _put_down(ctx)
             if status != AIPC_EXISTS:
                 break
             packed.original, packed.original_size = <const uint8_t *><char *>original, len(original)
@@ -198,7 +171,7 @@ cdef class DictHandle(Handle):
         cdef aipc_dict_found found
         cdef aipc_ctx *ctx
         cdef aipc_status status
-        self.ready()
+        self.usable("dict")
         keeper = _pack_known(key, &packed)
         if keeper is MISSING:
             return MISSING
@@ -249,7 +222,7 @@ cdef class DictHandle(Handle):
         cdef aipc_status status
         cdef uint64_t version, before = 0
         while True:
-            self.ready()
+            self.usable("dict")
             ctx = self.dict.attachment.enter()
             status = aipc_dict_last(ctx, self.dict.dict, &found)
             try:
@@ -257,8 +230,7 @@ cdef class DictHandle(Handle):
                     version = found.version
                     key, value = _key_of(&found), unpack(found.value, found.value_size)
             finally:
-                aipc_dict_done(ctx)
-                aipc_ctx_leave(ctx)
+                _put_down(ctx)
             if status == AIPC_NOT_FOUND:
                 raise KeyError("popitem(): dictionary is empty")
             self.failed(status, 0, "reading a dict")
@@ -312,7 +284,7 @@ cdef class DictHandle(Handle):
 
     def clear(self):
         """Takes all keys away at once."""
-        self.ready()
+        self.usable("dict")
         cdef aipc_ctx *ctx = self.dict.attachment.enter()
         cdef aipc_status status = aipc_dict_clear(ctx, self.dict.dict)
         aipc_ctx_leave(ctx)
@@ -323,7 +295,7 @@ cdef class DictHandle(Handle):
     def _iterate(self, bint keys, bint values, bint backwards=False):
         """An iterator over keys, values, or pairs of them."""
         cdef DictIterator iterator
-        self.ready()
+        self.usable("dict")
         iterator = DictIterator.__new__(DictIterator)
         iterator.handle, iterator.keys, iterator.values, iterator.backwards = self, keys, values, backwards
         return iterator
@@ -336,13 +308,19 @@ cdef class DictHandle(Handle):
 
     def _statistics(self):
         cdef aipc_dict_stats stats
-        self.ready()
+        self.usable("dict")
         cdef aipc_ctx *ctx = self.dict.attachment.enter()
         cdef aipc_status status = aipc_dict_stats_get(ctx, self.dict.dict, &stats)
         aipc_ctx_leave(ctx)
         self.failed(status, 0, "a dict's statistics")
         return {"count": stats.count, "holes": stats.holes, "capacity": stats.capacity, "rebuilds": stats.rebuilds,
                 "retired_blocks": stats.retired_blocks}
+
+
+cdef inline void _put_down(aipc_ctx *ctx) noexcept:
+    """Ends the protection of what was found, and the operation."""
+    aipc_dict_done(ctx)
+    aipc_ctx_leave(ctx)
 
 
 cdef object _pack_known(object key, Key *out):
@@ -386,7 +364,7 @@ cdef class DictIterator:
         cdef aipc_status status
         if self.ended:
             raise StopIteration
-        self.handle.ready()
+        self.handle.usable("dict")
         ctx = self.handle.dict.attachment.enter()
         if self.backwards:
             status = aipc_dict_prev(ctx, self.handle.dict.dict, &self.cursor, &found)
@@ -400,8 +378,7 @@ cdef class DictIterator:
                 value = unpack(found.value, found.value_size)
                 return (key, value) if self.keys else value
         finally:
-            aipc_dict_done(ctx)
-            aipc_ctx_leave(ctx)
+            _put_down(ctx)
         self.ended = True
         if status != AIPC_NOT_FOUND:
             self.handle.failed(status, 0, "going through a dict")

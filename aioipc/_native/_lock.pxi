@@ -103,17 +103,8 @@ cdef class LockHandle(Handle):
             raise ValueError(f"spin_us must be between 0 and 1,000,000 microseconds, not {value!r}")
         self.spin_ns = <uint64_t>(value * 1000)
 
-    cdef inline int ready(self) except -1:
-        if self.opening is None or self.opening.closed:
-            raise ClosedError("the segment of this lock is closed")
-        if self.lock.identity != self.lock.seg.self:
-            self.lock.renew()
-        return 0
-
     cdef inline bint take(self) except -1:
-        self.ready()
-        if self.lock.gone():
-            raise ClosedError("the lock was destroyed")
+        self.usable("lock")
         return self.lock.try_acquire()
 
     def try_recover(self) -> bool:
@@ -122,7 +113,7 @@ cdef class LockHandle(Handle):
 
     cdef AcquireOperation acquiring(self, object result):
         cdef AcquireOperation operation = AcquireOperation.__new__(AcquireOperation)
-        self.ready()
+        self.attached("lock")
         operation.opening, operation.attachment, operation.seg = self.opening, self.lock.attachment, self.lock.seg
         operation.handle, operation.lock, operation.outcome, operation.spin_ns = self, self.lock, result, self.spin_ns
         return operation
@@ -138,7 +129,7 @@ cdef class LockHandle(Handle):
         return self.acquiring(True)
 
     cdef inline int give(self) except -1:
-        self.ready()
+        self.attached("lock")
         if not aipc_lock_release_fast(self.lock.seg, self.lock.lock):
             self.give_slow()
         return 0
@@ -190,7 +181,7 @@ cdef class LockHandle(Handle):
     def _statistics(self):
         """(locked, abandoned, mine, owner's pid, waiters, contended, takeovers)."""
         cdef aipc_lock_stats stats
-        self.ready()
+        self.attached("lock")
         aipc_lock_stats_get(self.lock.seg, self.lock.lock, &stats)
         return (bool(stats.locked), bool(stats.abandoned), bool(stats.mine), stats.owner_pid,
                 stats.waiters, stats.contended, stats.takeovers)
@@ -265,7 +256,7 @@ cdef class AcquireOperation(Operation):
     cdef uint64_t spin_ns
 
     cdef object attempt(self):
-        self.handle.ready()
+        self.handle.attached("lock")
         return self.outcome if self.lock.try_acquire() or self.lock.spin(self.spin_ns) else NOT_YET
 
     cdef void counted(self, int change) noexcept:
@@ -275,7 +266,7 @@ cdef class AcquireOperation(Operation):
         """Stands in the queue; None: the lock was free after all and is ours."""
         cdef uint32_t node = 0
         cdef bint barge = not self.lock.others_first(0, None)
-        self.handle.ready()
+        self.handle.attached("lock")
         cdef aipc_ctx *ctx = self.attachment.enter()
         cdef aipc_status status = aipc_lock_wait(ctx, self.lock.lock, bell, token, barge, &node)
         aipc_ctx_leave(ctx)

@@ -105,6 +105,23 @@ cdef class Handle:
         """Makes this handle one on the pinned object."""
         self.segment, self.opening, self.pin = segment, opening, pin
 
+    @cython.final
+    cdef inline int attached(self, str noun) except -1:
+        """Through an open segment, and with this process's own pin."""
+        if self.opening is None or self.opening.closed:
+            raise ClosedError(f"the segment of this {noun} is closed")
+        if self.pin.identity != self.pin.seg.self:
+            self.pin.renew()
+        return 0
+
+    @cython.final
+    cdef inline int usable(self, str noun) except -1:
+        """The same, and the object is there."""
+        self.attached(noun)
+        if self.pin.gone():
+            raise ClosedError(f"the {noun} was destroyed")
+        return 0
+
     def __eq__(self, other):
         return isinstance(other, Handle) and self.pin is not None and self.pin is (<Handle>other).pin
 

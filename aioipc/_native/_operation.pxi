@@ -190,11 +190,7 @@ cdef class Operation:
             return AIPC_OK
         self.counted(-1)
         shield += 1
-        cdef aipc_status status = aipc_ctx_enter(self.seg, &ctx)
-        while status == AIPC_AGAIN:
-            with nogil:
-                aipc_os_yield()
-            status = aipc_ctx_enter(self.seg, &ctx)
+        cdef aipc_status status = enter_at_last(self.seg, &ctx)
         if status == AIPC_OK:
             status = self.leave(ctx, node)
             aipc_ctx_leave(ctx)

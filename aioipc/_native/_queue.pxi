@@ -13,15 +13,6 @@ cdef class QueueHandle(Handle):
         self.queue = <QueuePin?>pin
         self.codec = self.queue.queue.codec
 
-    cdef inline int ready(self) except -1:
-        if self.opening is None or self.opening.closed:
-            raise ClosedError("the segment of this queue is closed")
-        if self.queue.identity != self.queue.seg.self:
-            self.queue.renew()
-        if self.queue.gone():
-            raise ClosedError("the queue was destroyed")
-        return 0
-
     # --- items and bytes
 
     cdef Message encode(self, object item):
@@ -65,9 +56,7 @@ cdef class QueueHandle(Handle):
         cdef aipc_bytes bytes
         cdef Packed packed
         if self.codec == CODEC_MSGPACK:
-            keeper = pack(item, &packed)
-            bytes.head, bytes.head_size = packed.head, packed.head_size
-            bytes.data, bytes.size = packed.body, packed.head_size + packed.body_size
+            keeper = pack_into(item, &packed, &bytes)
         elif self.codec == CODEC_RAW and PyBytes_CheckExact(item):
             bytes.head_size, bytes.data, bytes.size = 0, PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item)
         else:
@@ -231,7 +220,7 @@ cdef class QueueHandle(Handle):
     # --- operations
 
     cdef Operation operation(self, Operation operation):
-        self.ready()
+        self.usable("queue")
         operation.opening, operation.attachment, operation.seg = self.opening, self.queue.attachment, self.queue.seg
         return operation
 
@@ -239,14 +228,14 @@ cdef class QueueHandle(Handle):
     def put_nowait(self, item):
         """Puts an item.  Raises QueueFull when there is no room, QueueShutDown after `shutdown`, MessageTooLargeError
         for what could never fit, SegmentFullError when the segment has no memory left."""
-        self.ready()
+        self.usable("queue")
         if self.put_item(item) is NOT_YET:
             raise QueueFull(f"{self!r}: await put() to wait for room")
 
     @cython.binding(False)
     def get_nowait(self):
         """Takes the next item.  Raises QueueEmpty when there is none, QueueShutDown when there will be none."""
-        self.ready()
+        self.usable("queue")
         item = self.take()
         if item is NOT_YET and self.revive():
             item = self.take()
@@ -313,7 +302,7 @@ cdef class QueueHandle(Handle):
 
     def task_done(self, uint64_t count=1):
         """Reports `count` taken items as dealt with.  ValueError when that is more than were taken."""
-        self.ready()
+        self.usable("queue")
         cdef aipc_ctx *ctx = self.queue.attachment.enter()
         cdef aipc_status status = aipc_queue_task_done(ctx, self.queue.queue, count)
         aipc_ctx_leave(ctx)
@@ -327,7 +316,7 @@ cdef class QueueHandle(Handle):
 
         `immediate`: what it still holds is dropped, and counts as done; so is what a lease would return.
         """
-        self.ready()
+        self.usable("queue")
         cdef aipc_ctx *ctx = self.queue.attachment.enter()
         cdef aipc_status status = aipc_queue_shutdown(ctx, self.queue.queue, immediate)
         aipc_ctx_leave(ctx)
@@ -336,7 +325,7 @@ cdef class QueueHandle(Handle):
     def clear(self) -> int:
         """Drops the items that are in the queue now; they count as done.  Returns how many."""
         cdef uint64_t dropped = 0
-        self.ready()
+        self.usable("queue")
         cdef aipc_ctx *ctx = self.queue.attachment.enter()
         cdef aipc_status status = aipc_queue_clear(ctx, self.queue.queue, &dropped)
         aipc_ctx_leave(ctx)
@@ -346,7 +335,7 @@ cdef class QueueHandle(Handle):
     def qsize(self) -> int:
         """Items in the queue now; those on lease are not."""
         cdef aipc_queue_stats stats
-        self.ready()
+        self.usable("queue")
         aipc_queue_stats_get(self.queue.queue, &stats)
         return stats.queued
 
@@ -367,10 +356,11 @@ cdef class QueueHandle(Handle):
             check(self.queue.seg, status, "looking after dead processes")
         return recovered > 0
 
-    def _statistics(self):
+    def _statistics(self, bint looking_after_the_dead=False):
         cdef aipc_queue_stats stats
-        self.ready()
-        self.revive()
+        self.usable("queue")
+        if looking_after_the_dead:
+            self.revive()
         aipc_queue_stats_get(self.queue.queue, &stats)
         return {
             "qsize": stats.queued, "maxsize": stats.maxsize, "bytes": stats.bytes,
@@ -383,7 +373,7 @@ cdef class QueueHandle(Handle):
     def maxsize(self) -> int:
         """How many items it holds at most; 0: any number."""
         cdef aipc_queue_stats stats
-        self.ready()
+        self.usable("queue")
         aipc_queue_stats_get(self.queue.queue, &stats)
         return stats.maxsize
 

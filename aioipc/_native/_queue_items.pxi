@@ -43,6 +43,14 @@ cdef class QueuePin(LinePin):
         return check(self.seg, status, "destroying a queue")
 
 
+cdef inline object pack_into(object item, Packed *packed, aipc_bytes *bytes):
+    """Packs an item and lets `bytes` name what came of it; what is returned keeps it alive."""
+    keeper = pack(item, packed)
+    bytes.head, bytes.head_size = packed.head, packed.head_size
+    bytes.data, bytes.size = packed.body, packed.head_size + packed.body_size
+    return keeper
+
+
 cdef class Message:
     """An item's bytes, ready to be put."""
 
@@ -71,7 +79,5 @@ cdef class Message:
         return 0
 
     cdef int msgpack(self, object item) except -1:
-        self.keeper = pack(item, &self.packed)
-        self.bytes.head, self.bytes.head_size = self.packed.head, self.packed.head_size
-        self.bytes.data, self.bytes.size = self.packed.body, self.packed.head_size + self.packed.body_size
+        self.keeper = pack_into(item, &self.packed, &self.bytes)
         return 0

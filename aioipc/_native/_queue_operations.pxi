@@ -33,7 +33,7 @@ cdef class GetOperation(QueueOperation):
     """`queue.get()`"""
 
     cdef object attempt(self):
-        self.handle.ready()
+        self.handle.usable("queue")
         return self.handle.take()
 
 
@@ -49,7 +49,7 @@ cdef class PutOperation(QueueOperation):
         self.role = AIPC_PUTTERS
 
     cdef object attempt(self):
-        self.handle.ready()
+        self.handle.usable("queue")
         if self.message is not None:
             return self.handle.put_bytes(&self.message.bytes)
         result = self.handle.put_item(self.item)
@@ -66,7 +66,7 @@ cdef class GetManyOperation(QueueOperation):
     cdef uint64_t most
 
     cdef object attempt(self):
-        self.handle.ready()
+        self.handle.usable("queue")
         return self.handle.take_many(self.most)
 
 
@@ -82,7 +82,7 @@ cdef class PutManyOperation(QueueOperation):
         self.role = AIPC_PUTTERS
 
     cdef object attempt(self):
-        self.handle.ready()
+        self.handle.usable("queue")
         return self.handle.put_many(self.messages, &self.done)
 
     @property
@@ -97,7 +97,7 @@ cdef class PeekOperation(QueueOperation):
     """`queue.peek()`"""
 
     cdef object attempt(self):
-        self.handle.ready()
+        self.handle.usable("queue")
         return self.handle.peek()
 
 
@@ -116,7 +116,7 @@ cdef class JoinOperation(QueueOperation):
         return False
 
     cdef object attempt(self):
-        self.handle.ready()
+        self.handle.usable("queue")
         cdef aipc_ctx *ctx = self.attachment.enter()
         if not self.marked:
             self.mark, self.marked = aipc_queue_mark(self.queue.queue), True
@@ -135,7 +135,7 @@ cdef class LeaseOperation(QueueOperation):
     cdef object attempt(self):
         cdef aipc_message message
         cdef HeldLease held
-        self.handle.ready()
+        self.handle.usable("queue")
         held = HeldLease.__new__(HeldLease)
         cdef aipc_ctx *ctx = self.attachment.enter()
         cdef aipc_status status = aipc_queue_lease(ctx, self.queue.queue, &message)
@@ -184,11 +184,7 @@ cdef class HeldLease:
         if item == 0 or self.identity != self.queue.seg.self:
             return AIPC_NOT_OWNER
         shield += 1
-        cdef aipc_status status = aipc_ctx_enter(self.queue.seg, &ctx)
-        while status == AIPC_AGAIN:
-            with nogil:
-                aipc_os_yield()
-            status = aipc_ctx_enter(self.queue.seg, &ctx)
+        cdef aipc_status status = enter_at_last(self.queue.seg, &ctx)
         if status == AIPC_OK:
             status = aipc_queue_settle(ctx, self.queue.queue, item, self.serial,
                                        AIPC_SETTLE_DONE if done else AIPC_SETTLE_RETURN)
