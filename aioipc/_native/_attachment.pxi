@@ -432,16 +432,6 @@ cdef aipc_status enter_at_last(aipc_seg *seg, aipc_ctx **ctx) noexcept:
     return status
 
 
-cdef Pin _pin_of(uint64_t type):
-    if type == AIPC_TYPE_LOCK:
-        return LockPin.__new__(LockPin)
-    if type == AIPC_TYPE_QUEUE:
-        return QueuePin.__new__(QueuePin)
-    if type == AIPC_TYPE_DICT:
-        return DictPin.__new__(DictPin)
-    return Pin.__new__(Pin)
-
-
 cdef aipc_object_spec _spec(int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial):
     """Borrows name and initial."""
     cdef aipc_object_spec spec

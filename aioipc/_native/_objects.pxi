@@ -93,6 +93,16 @@ cdef class Pin:
         return 0
 
 
+cdef Pin _pin_of(uint64_t type):
+    if type == AIPC_TYPE_LOCK:
+        return LockPin.__new__(LockPin)
+    if type == AIPC_TYPE_QUEUE:
+        return QueuePin.__new__(QueuePin)
+    if type == AIPC_TYPE_DICT:
+        return DictPin.__new__(DictPin)
+    return Pin.__new__(Pin)
+
+
 cdef class Handle:
     """Base of all handles on objects: which segment, through which opening, which object."""
 
