@@ -323,7 +323,7 @@ static aipc_status wait_without_second_look(int i, bool tell, uint32_t *node) {
     aipc_seg *seg = &segs[i];
     OK(aipc_domain_lock(ctxs[i], &seg->waits->domain));
     aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
-    OK(aipc_wait_enlist(&tx, &locks[i]->waiters, bell[i], 1, node));
+    OK(aipc_wait_enlist(&tx, &locks[i]->waiters, bell[i], 1, 0, node));
     aipc_tx_commit(&tx);
     if (tell) (void)aipc_fetch_or_seq_cst64(&locks[i]->word, AIPC_LOCK_WAITERS);
     aipc_domain_unlock(ctxs[i], &seg->waits->domain);

@@ -31,7 +31,7 @@ static uint32_t enlist(aipc_ctx *ctx, struct aipc_wait_queue *queue, uint32_t be
     uint32_t node;
     OK(aipc_domain_lock(ctx, &ctx->seg->waits->domain));
     aipc_tx tx = aipc_tx_begin(ctx->seg, &ctx->seg->waits->domain);
-    finish(ctx, &tx, aipc_wait_enlist(&tx, queue, bell, token, &node));
+    finish(ctx, &tx, aipc_wait_enlist(&tx, queue, bell, token, 0, &node));
     return node;
 }
 

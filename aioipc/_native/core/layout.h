@@ -233,12 +233,15 @@ struct aipc_node { /* all under waits */
     uint32_t state;
     uint32_t slot, generation; /* whose it is */
     uint32_t bell;
-    uint32_t tries;      /* unlogged statistics: wake-ups that found the thing taken again */
+    uint32_t got;        /* what it was given while it waited, 0: nothing yet.  Its queue's own meaning; TOKEN: a wake-up
+                            that goes to the next in its queue when it leaves without having used it */
     uint32_t withdrawn;  /* lock-free, never logged: 1 when its owner gave up and could not reach the queue;
                             whoever finds the node first in its queue removes it */
     uint64_t token;      /* the owner's own name for it */
     uint64_t since;      /* CLOCK_MONOTONIC ns when it was enlisted */
+    uint64_t want;       /* what it waits for; immutable while it stands.  Its queue's own meaning */
 };
+#define AIPC_GOT_TOKEN UINT32_MAX
 
 struct aipc_waits {
     struct aipc_domain domain;
@@ -246,6 +249,17 @@ struct aipc_waits {
     uint32_t nodes_used; /* under waits: nodes below this index were used once; bounds every scan */
     uint32_t waiting;    /* under waits: nodes in queues now */
     uint32_t reserved[13];
+};
+
+/* Where waiters stand for a condition (line.h). */
+struct aipc_line {
+    struct aipc_wait_queue queue; /* under waits */
+    uint32_t asleep;     /* lock-free, seq_cst, never logged; written under waits only.  1 when some node of the queue may
+                            be WAITING.  A stale 1 costs one look at the queue; 0 is only written when no node is. */
+    uint32_t contended;  /* under waits, unlogged statistics: how many ever stood here */
+    uint32_t ordered;    /* lock-free, seq_cst, never logged; written under waits only.  1: the head has waited so long that
+                            nobody may be served before it (aipc_line_turn).  Means nothing while the queue is empty */
+    uint32_t reserved;
 };
 
 /* ---- lock -------------------------------------------------------------------------------------- */
@@ -256,7 +270,73 @@ struct aipc_lock {
     struct aipc_wait_queue waiters;
     uint32_t contended;  /* under waits, unlogged statistics: acquisitions that had to queue */
     uint32_t abandoned;  /* RMW statistics: takeovers from a dead owner */
-    uint64_t reserved[4];
+    uint64_t holder[4];  /* lock-free, relaxed: what the holder's task is called, UTF-8 padded with zeros, for people.
+                            Written by the holder once it has the lock; until then, and after a death, it is the last
+                            holder's; may be torn */
+};
+
+/* A lock whose holder leads (lock.h).  */
+struct aipc_leader {
+    struct aipc_lock lock;
+    uint64_t term;       /* lock-free readers.  RMW by each leader before it knows that it leads: never the same for two */
+    uint64_t reserved[3];
+};
+
+/* ---- the other things to wait for ---------------------------------------------------------------- */
+
+struct aipc_semaphore {
+    uint64_t value;      /* lock-free, seq_cst CAS: permits to be had.  Nobody owns them: a death changes nothing */
+    uint64_t bound;      /* immutable: `value` never exceeds it; UINT32_MAX when it was made without a bound */
+    struct aipc_line line;
+    uint64_t reserved[2];
+};
+
+struct aipc_event {
+    uint64_t word;       /* lock-free, seq_cst CAS: times it was set 63 | set 1 */
+    struct aipc_line line;
+    uint64_t reserved[3];
+};
+
+/* Tokens of a CapacityLimiter belong to participants: one that has ended holds none. */
+struct aipc_limiter {
+    uint64_t total;      /* lock-free, seq_cst: tokens there are; UINT64_MAX: no limit */
+    struct aipc_line line;
+    uint64_t reserved[3];
+    uint64_t holders[];  /* one for each slot of the segment: generation 32 | tokens 32.  Written by the slot's owner, under
+                            waits; counts only while its generation is the slot's */
+};
+
+struct aipc_condition {
+    struct aipc_lock own;  /* the lock, when `lock` is 0 */
+    uint64_t lock;         /* immutable: offset of the aipc_object that is the lock */
+    uint64_t lock_serial;  /* immutable */
+    uint32_t lock_type;    /* immutable: AIPC_TYPE_LOCK or AIPC_TYPE_RLOCK, of the own one too */
+    uint32_t contended;    /* under waits, unlogged statistics: how many ever waited */
+    uint64_t notified;     /* under waits, unlogged statistics: how many were notified */
+    struct aipc_wait_queue waiters;
+    uint64_t reserved[2];
+};
+
+struct aipc_barrier {
+    uint64_t parties;      /* immutable, 1 .. AIPC_MAX_NODES */
+    uint64_t word;         /* lock-free readers, written under waits by one exchange: cycle 63 | broken 1 */
+    struct aipc_wait_queue waiters;
+    uint32_t contended;    /* under waits, unlogged statistics: how many ever waited */
+    uint32_t reserved0;
+    uint64_t reserved[3];
+};
+
+/* Read-write lock: what each participant holds is one word of its own, see rwlock.h. */
+struct aipc_rwlock {
+    uint64_t fair;         /* immutable: 1 strictly first come first served, 0 writers first */
+    uint64_t gate;         /* lock-free, seq_cst: 0 when nobody but readers holds it and nobody waits.  Written under waits */
+    uint64_t abandoned;    /* lock-free readers; written under waits: 1 from the death of a writer until a writer releases */
+    uint32_t contended;    /* under waits, unlogged statistics: acquisitions that had to wait */
+    uint32_t takeovers;    /* under waits, unlogged statistics: writers found dead */
+    struct aipc_wait_queue waiters[4]; /* by aipc_rwlock_want */
+    uint64_t holder[4];    /* as in aipc_lock: the writer's task */
+    uint64_t holders[];    /* one for each slot of the segment: generation 32 | writes 1 | upgradable 1 | reads 30.  RMW by the
+                              slot's owner; counts only while its generation is the slot's */
 };
 
 /* ---- dict --------------------------------------------------------------------------------------
@@ -314,15 +394,7 @@ struct aipc_dict_entry {
     uint8_t bytes[];
 };
 
-/* ---- lines and queues --------------------------------------------------------------------------- */
-
-/* Where waiters stand for a condition (line.h). */
-struct aipc_line {
-    struct aipc_wait_queue queue; /* under waits */
-    uint32_t asleep;     /* lock-free, seq_cst, never logged; written under waits only.  1 when some node of the queue may
-                            be WAITING.  A stale 1 costs one look at the queue; 0 is only written when no node is. */
-    uint32_t contended;  /* under waits, unlogged statistics: how many ever stood here */
-};
+/* ---- queues --------------------------------------------------------------------------- */
 
 /* A run of records in a PART block, at 8-byte steps:
  *     INLINE  size << 8 | 1, then the payload, padded to 8
@@ -401,7 +473,7 @@ struct aipc_queue {
     uint32_t state;      /* lock-free, seq_cst: bits are only ever set.  SHUTDOWN and DISCARD under in.domain: whoever
                             sees SHUTDOWN sees every message that was put before it */
     struct aipc_line getters, putters, joiners;
-    uint64_t reserved[12]; /* keeps the ends out of each other's cache lines, and of this one */
+    uint64_t reserved[9]; /* keeps the ends out of each other's cache lines, and of this one */
     struct aipc_queue_in in;
     struct aipc_queue_out out;
     struct aipc_queue_holder holders[]; /* one for each slot of the segment */
@@ -417,12 +489,19 @@ AIPC_CHECK_SIZE(aipc_catalog, 1088 + 64);
 AIPC_CHECK_SIZE(aipc_object, 64);
 AIPC_CHECK_SIZE(aipc_holding, 32);
 AIPC_CHECK_SIZE(aipc_waits, 1088 + 64);
-AIPC_CHECK_SIZE(aipc_node, 64);
+AIPC_CHECK_SIZE(aipc_node, 72);
 AIPC_CHECK_SIZE(aipc_lock, 64);
+AIPC_CHECK_SIZE(aipc_leader, 96);
+AIPC_CHECK_SIZE(aipc_semaphore, 64);
+AIPC_CHECK_SIZE(aipc_event, 64);
+AIPC_CHECK_SIZE(aipc_limiter, 64);
+AIPC_CHECK_SIZE(aipc_condition, 128);
+AIPC_CHECK_SIZE(aipc_barrier, 64);
+AIPC_CHECK_SIZE(aipc_rwlock, 128);
 AIPC_CHECK_SIZE(aipc_dict, 1088 + 64 + 128);
 AIPC_CHECK_SIZE(aipc_dict_table, 112);
 AIPC_CHECK_SIZE(aipc_dict_entry, 48);
-AIPC_CHECK_SIZE(aipc_line, 24);
+AIPC_CHECK_SIZE(aipc_line, 32);
 AIPC_CHECK_SIZE(aipc_item, 64);
 AIPC_CHECK_SIZE(aipc_queue_in, 64 + 1088);
 AIPC_CHECK_SIZE(aipc_queue_out, 128 + 1088);

@@ -1,5 +1,7 @@
 #include "line.h"
 
+#include "os.h"
+
 enum {
     BELLS = 16, /* rung after one hold of the lock */
     NODES = 64  /* notified or removed in one hold */
@@ -18,18 +20,36 @@ static aipc_status remove_node(aipc_seg *seg, struct aipc_line *line, uint32_t n
     return aipc_tx_finish(&tx, aipc_wait_remove(&tx, &line->queue, node));
 }
 
+/* Under the waits lock. */
+static void decide_order(aipc_seg *seg, struct aipc_line *line) {
+    const struct aipc_node *head = aipc_wait_node(seg, aipc_load_relaxed32(&line->queue.head), &line->queue);
+    bool old = head != NULL && aipc_os_now() - aipc_load_relaxed64(&head->since) >= AIPC_LINE_ORDER_AFTER_NS;
+    if (aipc_load_relaxed32(&line->ordered) != old) (void)aipc_exchange_seq_cst32(&line->ordered, old);
+}
+
 aipc_status aipc_line_stand(aipc_ctx *ctx, struct aipc_line *line, uint32_t bell, uint64_t token, uint32_t *node) {
     aipc_seg *seg = ctx->seg;
     aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
     if (status != AIPC_OK) return status;
     aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
-    status = aipc_tx_finish(&tx, aipc_wait_enlist(&tx, &line->queue, bell, token, node));
+    status = aipc_tx_finish(&tx, aipc_wait_enlist(&tx, &line->queue, bell, token, 0, node));
     if (status == AIPC_OK) {
         aipc_store_relaxed32(&line->contended, aipc_load_relaxed32(&line->contended) + 1);
         (void)aipc_exchange_seq_cst32(&line->asleep, 1); /* SYNC line-asleep */
     }
     aipc_domain_unlock(ctx, &seg->waits->domain);
     return status;
+}
+
+/* Who gave up and could not leave must not stand before the others.  Under the waits lock. */
+static aipc_status drop_withdrawn_heads(aipc_seg *seg, struct aipc_line *line) {
+    for (;;) { /* each turn removes a node */
+        uint32_t head = aipc_load_relaxed32(&line->queue.head);
+        const struct aipc_node *node = head == AIPC_NO_NODE ? NULL : aipc_wait_node(seg, head, &line->queue);
+        if (node == NULL || aipc_load_seq_cst32(&node->withdrawn) == 0) return AIPC_OK; /* SYNC withdrawn */
+        aipc_status status = remove_node(seg, line, head);
+        if (status != AIPC_OK) return status;
+    }
 }
 
 aipc_status aipc_line_again(aipc_ctx *ctx, struct aipc_line *line, uint32_t number) {
@@ -40,10 +60,11 @@ aipc_status aipc_line_again(aipc_ctx *ctx, struct aipc_line *line, uint32_t numb
     if (node == NULL) {
         status = aipc_corrupt(seg, "W1 wait node", &line->queue, number, 0);
     } else {
-        aipc_store_relaxed32(&node->tries, aipc_load_relaxed32(&node->tries) + 1);
         aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
         status = aipc_tx_finish(&tx, aipc_wait_again(&tx, number));
         (void)aipc_exchange_seq_cst32(&line->asleep, 1); /* SYNC line-asleep */
+        if (status == AIPC_OK) status = drop_withdrawn_heads(seg, line);
+        decide_order(seg, line);
     }
     aipc_domain_unlock(ctx, &seg->waits->domain);
     return status;
@@ -67,6 +88,7 @@ aipc_status aipc_line_leave(aipc_ctx *ctx, struct aipc_line *line, uint32_t node
     status = remove_node(seg, line, node);
     if (status == AIPC_OK && aipc_load_relaxed32(&line->queue.head) == AIPC_NO_NODE)
         (void)aipc_exchange_seq_cst32(&line->asleep, 0);
+    decide_order(seg, line);
     aipc_domain_unlock(ctx, &seg->waits->domain);
     return status;
 }
@@ -124,6 +146,7 @@ static aipc_status wake_once(aipc_ctx *ctx, waking *w) {
     aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
     if (status != AIPC_OK) return status;
     status = wake_some(seg, w);
+    decide_order(seg, w->line);
     aipc_domain_unlock(ctx, &seg->waits->domain);
     for (uint32_t i = 0; i < w->rung; i++) aipc_bell_ring(seg, &w->targets[i]);
     return status;

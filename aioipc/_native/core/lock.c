@@ -148,7 +148,7 @@ static aipc_status take_for(aipc_seg *seg, struct aipc_lock *lock, uint32_t node
 static aipc_status wait_locked(aipc_seg *seg, struct aipc_lock *lock, uint32_t bell, uint64_t token, bool barge,
                                uint32_t *node) {
     aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
-    aipc_status status = aipc_tx_finish(&tx, aipc_wait_enlist(&tx, &lock->waiters, bell, token, node));
+    aipc_status status = aipc_tx_finish(&tx, aipc_wait_enlist(&tx, &lock->waiters, bell, token, 0, node));
     if (status != AIPC_OK) return status;
     aipc_store_relaxed32(&lock->contended, aipc_load_relaxed32(&lock->contended) + 1);
     (void)aipc_fetch_or_seq_cst64(&lock->word, AIPC_LOCK_WAITERS); /* SYNC lock-word */
@@ -184,7 +184,6 @@ aipc_status aipc_lock_look(aipc_ctx *ctx, struct aipc_lock *lock, uint32_t node)
         if (removed != AIPC_OK) status = removed;
     } else if (status == AIPC_AGAIN) {
         aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
-        aipc_store_relaxed32(&mine->tries, aipc_load_relaxed32(&mine->tries) + 1);
         aipc_status kept = aipc_tx_finish(&tx, aipc_wait_again(&tx, node));
         if (kept != AIPC_OK) status = kept;
     }

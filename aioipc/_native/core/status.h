@@ -15,6 +15,7 @@ typedef enum {
     AIPC_INVALID,        /* an argument is outside its range; nothing was changed */
     AIPC_NOT_OWNER,      /* the caller does not hold what it tries to give back */
     AIPC_CLOSED,         /* the object was destroyed, or the attachment closed */
+    AIPC_BROKEN,         /* the barrier is broken, or was reset while one waited */
     AIPC_SHUT_DOWN,      /* the queue takes no more messages, and to a taker: has none left */
     AIPC_FORKED,         /* the attachment belongs to the parent process: attach again */
     AIPC_CORRUPT,        /* the segment's own data contradicts itself; aipc_seg.fault says where */

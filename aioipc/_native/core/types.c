@@ -20,7 +20,8 @@ static void *payload_of(aipc_seg *seg, const aipc_object_ref *ref, uint64_t need
 }
 
 aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
-    if (ref->type == AIPC_TYPE_LOCK) {
+    if (ref->type == AIPC_TYPE_LOCK || ref->type == AIPC_TYPE_RLOCK || ref->type == AIPC_TYPE_ONCE ||
+        ref->type == AIPC_TYPE_LEADER) {
         struct aipc_lock *lock = payload_of(ctx->seg, ref, sizeof *lock, report);
         return lock == NULL ? AIPC_OK : aipc_lock_check(ctx, lock, report);
     }

@@ -8,7 +8,21 @@
 #include "queue.h"
 
 /* Type numbers of built-in objects (aipc_object.type). */
-enum { AIPC_TYPE_LOCK = 1, AIPC_TYPE_QUEUE = 2, AIPC_TYPE_DICT = 3 };
+enum {
+    AIPC_TYPE_LOCK = 1,
+    AIPC_TYPE_QUEUE = 2,
+    AIPC_TYPE_DICT = 3,
+    AIPC_TYPE_RLOCK = 4, /* an aipc_lock, as is the next one */
+    AIPC_TYPE_ONCE = 5,
+    AIPC_TYPE_LEADER = 6, /* an aipc_leader */
+    AIPC_TYPE_RWLOCK = 7,
+    AIPC_TYPE_CONDITION = 8,
+    AIPC_TYPE_SEMAPHORE = 9,
+    AIPC_TYPE_BOUNDED_SEMAPHORE = 10,
+    AIPC_TYPE_EVENT = 11,
+    AIPC_TYPE_BARRIER = 12,
+    AIPC_TYPE_LIMITER = 13
+};
 
 /* Unlinks one block that only this destroyed object knows (aipc_retired.part); 0: there is none (any more). */
 uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t size);

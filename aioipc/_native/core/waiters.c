@@ -63,7 +63,7 @@ static void give_free(aipc_tx *tx, struct aipc_node *node) {
 /* ---- queues ------------------------------------------------------------------------------------ */
 
 aipc_status aipc_wait_enlist(aipc_tx *tx, struct aipc_wait_queue *queue, uint32_t bell, uint64_t token,
-                             uint32_t *out) {
+                             uint64_t want, uint32_t *out) {
     aipc_seg *seg = tx->seg;
     uint32_t tail = aipc_load_relaxed32(&queue->tail);
     struct aipc_node *last = tail == AIPC_NO_NODE ? NULL : aipc_wait_node(seg, tail, queue);
@@ -80,7 +80,8 @@ aipc_status aipc_wait_enlist(aipc_tx *tx, struct aipc_wait_queue *queue, uint32_
     aipc_tx_set32(tx, &node->slot, seg->slot);
     aipc_tx_set32(tx, &node->generation, seg->generation);
     aipc_tx_set32(tx, &node->bell, bell);
-    aipc_store_relaxed32(&node->tries, 0);
+    aipc_store_relaxed32(&node->got, 0);
+    aipc_store_relaxed64(&node->want, want);
     aipc_store_relaxed32(&node->withdrawn, 0);
     aipc_tx_set32(tx, &node->state, AIPC_NODE_WAITING);
     aipc_tx_set32(tx, &node->next, AIPC_NO_NODE);

@@ -25,9 +25,9 @@
 
 /* --- inside a waits transaction (the waits lock is held) --- */
 
-/* Appends a node of this process.  AIPC_NO_WAITER when the slab is used up. */
+/* Appends a node of this process, which wants `want`.  AIPC_NO_WAITER when the slab is used up. */
 aipc_status aipc_wait_enlist(aipc_tx *tx, struct aipc_wait_queue *queue, uint32_t bell, uint64_t token,
-                             uint32_t *node);
+                             uint64_t want, uint32_t *node);
 /* Takes a node out of its queue and its ready list and frees it. */
 aipc_status aipc_wait_remove(aipc_tx *tx, struct aipc_wait_queue *queue, uint32_t node);
 /* Puts a node on its bell's ready list (if it is not there) and says whom to ring after unlocking. */

@@ -1,0 +1,45 @@
+/* CapacityLimiter: a number of tokens that participants borrow and own.
+ *
+ * What a participant has borrowed is one word of its own, valid while its generation is the slot's.  So nothing is to be
+ * given back for the dead: their words count for nothing from the end of their recovery on, which makes every
+ * waiter look.  Borrowing sums up the words of the living under the waits lock, and changes one word.
+ *
+ *   T1  the sum over the living never grows beyond `total` (it may lie above it after `total` was lowered)
+ *   T2  a word whose generation is not its slot's counts as 0
+ */
+#ifndef AIPC_LIMITER_H
+#define AIPC_LIMITER_H
+
+#include "line.h"
+
+#define AIPC_LIMITER_NO_LIMIT UINT64_MAX
+
+/* Payload bytes of a limiter in a segment with so many participants. */
+static inline uint64_t aipc_limiter_object_size(uint32_t participants) {
+    return sizeof(struct aipc_limiter) + participants * (uint64_t)sizeof(uint64_t);
+}
+/* Fills the first sizeof *image bytes of an image that is zero. */
+void aipc_limiter_init(struct aipc_limiter *image, uint64_t total);
+
+/* Borrows a token.  `node` as in aipc_line_turn.  AIPC_AGAIN: none is left, or not its turn. */
+aipc_status aipc_limiter_try(aipc_ctx *ctx, struct aipc_limiter *limiter, uint32_t node);
+/* Gives one back and wakes the next.  AIPC_NOT_OWNER: this process has borrowed none.  Does not fail because somebody is
+ * stopped, or for a signal. */
+aipc_status aipc_limiter_give(aipc_ctx *ctx, struct aipc_limiter *limiter);
+aipc_status aipc_limiter_leave(aipc_ctx *ctx, struct aipc_limiter *limiter, uint32_t node);
+/* Sets the number of tokens; those borrowed beyond it stay so.  Wakes whom that helps. */
+aipc_status aipc_limiter_resize(aipc_ctx *ctx, struct aipc_limiter *limiter, uint64_t total);
+
+typedef struct aipc_limiter_stats {
+    uint64_t total, borrowed; /* by the living */
+    uint64_t mine;            /* of them, by this process */
+    uint32_t waiters, contended;
+} aipc_limiter_stats;
+/* Without a lock: each number is right by itself. */
+void aipc_limiter_stats_get(aipc_seg *seg, const struct aipc_limiter *limiter, aipc_limiter_stats *stats);
+/* What the participant in `slot` has borrowed, 0 when it has ended. */
+uint32_t aipc_limiter_borrowed_by(aipc_seg *seg, const struct aipc_limiter *limiter, uint32_t slot);
+
+aipc_status aipc_limiter_check(aipc_ctx *ctx, const struct aipc_limiter *limiter, aipc_report *report);
+
+#endif

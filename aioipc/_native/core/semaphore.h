@@ -1,0 +1,31 @@
+/* Semaphore: permits that are counted, not owned.
+ *
+ * A permit is taken by one CAS of `value` and given back by another; so a death changes nothing: what a dead process had
+ * taken stays taken, and what it had given back is there.
+ *
+ *     acquire   try; AIPC_AGAIN: stand (line.h), try; AIPC_AGAIN: sleep; woken: try, again, try; leave
+ *     release   value += n; asleep? wake n
+ *
+ *   S1  value <= bound
+ */
+#ifndef AIPC_SEMAPHORE_H
+#define AIPC_SEMAPHORE_H
+
+#include "line.h"
+
+#define AIPC_SEMAPHORE_MAX UINT64_C(0xffffffff)
+
+/* What a new one starts with.  pre: value <= bound <= AIPC_SEMAPHORE_MAX. */
+void aipc_semaphore_init(struct aipc_semaphore *image, uint64_t value, uint64_t bound);
+
+/* Takes a permit.  `node`: the caller's place in the line, or AIPC_NO_NODE.  AIPC_AGAIN: none, or not its turn. */
+aipc_status aipc_semaphore_try(struct aipc_semaphore *s, uint32_t node);
+/* Adds permits.  AIPC_INVALID, and nothing changed, beyond the bound.  If then aipc_line_asleep(&s->line), the
+ * caller owes the line aipc_line_wake(..., count). */
+aipc_status aipc_semaphore_add(struct aipc_semaphore *s, uint64_t count);
+/* Leaves the line; what is there wakes the next. */
+aipc_status aipc_semaphore_leave(aipc_ctx *ctx, struct aipc_semaphore *s, uint32_t node);
+
+aipc_status aipc_semaphore_check(aipc_ctx *ctx, const struct aipc_semaphore *s, aipc_report *report);
+
+#endif
