@@ -27,10 +27,13 @@ from .errors import (
     TypeMismatchError,
     WouldBlock,
 )
+from .leader import BlockingLeader, Leader
 from .lock import Lock, LockStatistics
 from .objects import SharedObject, anonymous_instance, unique_instance
+from .once import BlockingOnce, Once
 from .queue import Codec, Lease, Queue, QueueStatistics
 from .report import Finding, Report
+from .rlock import RLock, RLockStatistics
 from .segment import ManagedSegment, Participant
 from .shared_dict import MISSING, DictStatistics, SharedDict
 from .shared_memory import ManagedSharedMemory
@@ -54,6 +57,12 @@ __all__ = [
     "Lock",
     "BlockingLock",
     "LockStatistics",
+    "RLock",
+    "RLockStatistics",
+    "Once",
+    "BlockingOnce",
+    "Leader",
+    "BlockingLeader",
     # queues
     "Queue",
     "Lease",

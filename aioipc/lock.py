@@ -11,7 +11,7 @@ from .objects import New, ObjectName, SharedObject
 if TYPE_CHECKING:
     from .segment import ManagedSegment
 
-__all__ = ["Lock", "LockStatistics"]
+__all__ = ["Lock", "LockStatistics", "Lockable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,10 @@ class LockStatistics:
     abandoned: bool
     """Whether its holder died, or the holder before the present one died holding it."""
     owner_pid: int | None
-    """The holder, in its own pid namespace."""
+    """The holder's process, in its own pid namespace."""
+    owner_task: str | None
+    """The name of the holder's task (its first 32 bytes), or "thread 1234", the kernel's number of its thread; of the
+    last one that held it, when that died.  For people: for an instant after the lock changed hands it is another's."""
     waiters: int
     """Tasks and threads of all processes that stand in its queue."""
     contended: int
@@ -34,7 +37,47 @@ class LockStatistics:
     """How many times it was taken over from a process that died."""
 
 
-class Lock(SharedObject, _core.LockHandle):
+class Lockable(SharedObject, _core.Lockable):
+    """What Lock, RLock, Once and Leader have in common.
+
+    Their shells stand before it among their bases: of two bases with the same memory, Python makes instances
+    as the first one does.
+    """
+
+    __slots__ = ()
+    _size: ClassVar[int] = _core.LOCK_SIZE
+    _entrances: ClassVar[str]  # how to enter it
+
+    def _passed_on(self) -> None:
+        _waiting.passed_on(self.opening.attachment)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(f"use {self._entrances}")
+
+    def __exit__(self, *_: object) -> None:
+        """There for `with` to reach `__enter__`, which says what to use instead."""
+
+    def _record(self) -> LockStatistics:
+        return LockStatistics(*self._statistics())
+
+    def _found(self) -> None:
+        self.spin_us = None
+
+    def _local_state(self) -> Any:
+        return self.spin_us
+
+    def _restore_local_state(self, state: Any) -> None:
+        self.spin_us = state
+
+    def _describe(self) -> str:
+        record = self._record()
+        state = f"locked by {record.owner_pid}" if record.locked else "unlocked"
+        abandoned = ", abandoned" if record.abandoned else ""
+        waiters = f", waiters:{record.waiters}" if record.waiters else ""
+        return f"[{state}{abandoned}{waiters}]"
+
+
+class Lock(_core.LockHandle, Lockable):
     """A lock for the tasks and threads of any number of processes.
 
     Parameters: the segment it lives in; its name (found or constructed), none for a new anonymous one;
@@ -60,7 +103,7 @@ class Lock(SharedObject, _core.LockHandle):
 
     __slots__ = ()
     _type: ClassVar[int] = _core.TYPE_LOCK
-    _size: ClassVar[int] = _core.LOCK_SIZE
+    _entrances = "'async with lock:' in a coroutine, or 'with lock.blocking:' in a thread"
 
     def __init__(
         self, segment: "ManagedSegment", name: ObjectName | New = None, *, spin_us: float | None = None
@@ -75,30 +118,5 @@ class Lock(SharedObject, _core.LockHandle):
 
     def statistics(self) -> LockStatistics:
         """The lock at this moment, as a frozen record."""
-        locked, abandoned, mine, pid, waiters, contended, takeovers = self._statistics()
-        return LockStatistics(locked, mine, abandoned, pid or None, waiters, contended, takeovers)
+        return self._record()
 
-    def _passed_on(self) -> None:
-        _waiting.passed_on(self.opening.attachment)
-
-    def __enter__(self) -> NoReturn:
-        raise TypeError("use 'async with lock:' in a coroutine, or 'with lock.blocking:' in a thread")
-
-    def __exit__(self, *_: object) -> None:
-        """There for `with` to reach `__enter__`, which says what to use instead."""
-
-    def _found(self) -> None:
-        self.spin_us = None
-
-    def _local_state(self) -> Any:
-        return self.spin_us
-
-    def _restore_local_state(self, state: Any) -> None:
-        self.spin_us = state
-
-    def _describe(self) -> str:
-        statistics = self.statistics()
-        state = f"locked by {statistics.owner_pid}" if statistics.locked else "unlocked"
-        abandoned = ", abandoned" if statistics.abandoned else ""
-        waiters = f", waiters:{statistics.waiters}" if statistics.waiters else ""
-        return f"[{state}{abandoned}{waiters}]"

@@ -26,7 +26,7 @@ from aioipc._native._msgpack cimport Key, Owner, Packed, View, pack, pack_key, u
 from aioipc._native.c_core cimport *
 
 import sys
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref as weakref
 
 from aioipc.errors import (
     AlreadyExistsError,
@@ -58,7 +58,11 @@ TYPE_DICT = AIPC_TYPE_DICT
 NAME_MAX = AIPC_NAME_MAX
 LAST_DETACH = AIPC_FLAG_LAST_DETACH
 MAX_PARTICIPANTS = AIPC_MAX_PARTICIPANTS
+TYPE_RLOCK = AIPC_TYPE_RLOCK
+TYPE_ONCE = AIPC_TYPE_ONCE
+TYPE_LEADER = AIPC_TYPE_LEADER
 LOCK_SIZE = sizeof(aipc_lock)
+LEADER_SIZE = sizeof(aipc_leader)
 
 cdef enum:
     BATCH = 64              # tokens collected at a time
@@ -246,7 +250,9 @@ include "_memory.pxi"
 include "_objects.pxi"
 include "_sleeping.pxi"
 include "_operation.pxi"
+include "_tasks.pxi"
 include "_lock.pxi"
+include "_lock_kinds.pxi"
 include "_queue_items.pxi"
 include "_queue.pxi"
 include "_queue_operations.pxi"

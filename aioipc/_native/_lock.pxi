@@ -21,47 +21,40 @@ cdef class LockPin(LinePin):
         aipc_ctx_leave(ctx)
         return check(self.seg, status, "destroying a lock")
 
-    cdef inline bint try_acquire(self) except -1:
+    cdef inline aipc_status try_acquire(self) except? AIPC_SYSTEM:
         if self.others_first(0, None):
-            return False  # first come first served among the waiters of one process
-        return self.acquired(aipc_lock_try(self.seg, self.lock))
+            return AIPC_AGAIN  # first come first served among the waiters of one process
+        return aipc_lock_try(self.seg, self.lock)
 
-    cdef inline bint acquired(self, aipc_status status) except -1:
-        if status == AIPC_OK:
-            return True
-        if status != AIPC_AGAIN:
-            check(self.seg, status, "acquiring a lock")
-        return False
-
-    cdef bint try_recover(self) except -1:
+    cdef aipc_status try_recover(self) except? AIPC_SYSTEM:
         """Also when its holder is dead and nobody has noticed."""
         cdef aipc_ctx *ctx
         cdef aipc_status status
         if self.others_first(0, None):
-            return False
+            return AIPC_AGAIN
         ctx = self.attachment.enter()
         status = aipc_lock_try_recover(ctx, self.lock)
         aipc_ctx_leave(ctx)
-        return self.acquired(status)
+        return status
 
-    cdef bint spin(self, uint64_t ns) except -1:
+    cdef aipc_status spin(self, uint64_t ns) except? AIPC_SYSTEM:
         """Spins while recent spins have paid."""
         cdef aipc_status status
         if ns == 0 or self.others_first(0, None):
-            return False
+            return AIPC_AGAIN
         if self.score <= 0:
             self.probes += 1
             if self.probes % SPIN_PROBE != 0:
-                return False
+                return AIPC_AGAIN
         self.attachment.fall_asleep()
         with nogil:
             status = aipc_lock_spin(self.seg, self.lock, ns)
         self.attachment.wake_up()
-        if self.acquired(status):
+        if status == AIPC_OK:
             self.score = min(self.score + 2, SPIN_SCORE)
-            return True
-        self.score = max(self.score - 1, -SPIN_SCORE)
-        return False
+        else:
+            self.score = max(self.score - 1, -SPIN_SCORE)
+        return status
 
 
 cdef class Done:
@@ -80,8 +73,8 @@ cdef class Done:
 cdef Done DONE = Done()
 
 
-cdef class LockHandle(Handle):
-    """What Lock does without waiting, and what it needs for waiting."""
+cdef class Lockable(Handle):
+    """What all kinds of locks do: Lock, RLock, Once, Leader."""
 
     cdef LockPin lock
     cdef uint64_t spin_ns
@@ -103,44 +96,55 @@ cdef class LockHandle(Handle):
             raise ValueError(f"spin_us must be between 0 and 1,000,000 microseconds, not {value!r}")
         self.spin_ns = <uint64_t>(value * 1000)
 
-    cdef inline bint take(self) except -1:
+    # --- what the kinds of locks do differently
+
+    cdef bint reentered(self, object who) except -1:
+        """Whether `who` holds it already and may take it once more: then it has."""
+        return False
+
+    cdef void taken(self, object who, str name) noexcept:
+        """This process has just got it, for `who`."""
+        write_name(self.lock.lock.holder, name)
+
+    cdef bint refused(self, aipc_status status) except -1:
+        """What it means that it cannot be had, neither now nor later."""
+        return check(self.lock.seg, status, "acquiring a lock")
+
+    cdef object outcome(self, aipc_status status, object wanted):
+        """What whoever waited for it is given."""
+        return wanted
+
+    # --- taking and giving
+
+    cdef inline bint got(self, aipc_status status, object who, str name) except -1:
+        if status == AIPC_OK:
+            self.taken(who, name)
+            return True
+        return False if status == AIPC_AGAIN else self.refused(status)
+
+    cdef bint take(self, bint thread, bint recover=False) except -1:
+        """Without waiting; `recover`: also from a holder whose death was not noticed yet."""
         self.usable("lock")
-        return self.lock.try_acquire()
+        who = who_runs(thread)
+        name = name_of(who)  # before: it may run signal handlers
+        if self.reentered(who):
+            return True
+        return (self.got(self.lock.try_acquire(), who, name)
+                or (recover and self.got(self.lock.try_recover(), who, name)))
 
-    def try_recover(self) -> bool:
-        """Takes the lock if it is free, or if its holder is dead: one system call when it is held."""
-        return self.take() or self.lock.try_recover()
-
-    cdef AcquireOperation acquiring(self, object result):
+    cdef AcquireOperation acquiring(self, object outcome, bint thread=False):
         cdef AcquireOperation operation = AcquireOperation.__new__(AcquireOperation)
         self.attached("lock")
         operation.opening, operation.attachment, operation.seg = self.opening, self.lock.attachment, self.lock.seg
-        operation.handle, operation.lock, operation.outcome, operation.spin_ns = self, self.lock, result, self.spin_ns
+        operation.handle, operation.lock, operation.outcome, operation.spin_ns = self, self.lock, outcome, self.spin_ns
+        operation.thread = thread
         return operation
 
-    @cython.binding(False)
-    def acquire(self):
-        """Takes the lock, waiting for it as long as it takes; gives True.
-
-        Cancelled while it waits, it leaves no trace: a lock that came in the same instant goes to the next.
-        Under asyncio it does not suspend when the lock is free; under trio it is a checkpoint before
-        the lock is taken.  Raises ClosedError when the segment is closed or the lock destroyed.
-        """
-        return self.acquiring(True)
-
-    cdef inline int give(self) except -1:
+    cdef int give(self, bint thread) except -1:
         self.attached("lock")
         if not aipc_lock_release_fast(self.lock.seg, self.lock.lock):
             self.give_slow()
         return 0
-
-    @cython.binding(False)
-    def release(self):
-        """Gives the lock back and wakes the next waiter.
-
-        Raises NotOwnerError (a RuntimeError) when this process does not hold it.
-        """
-        self.give()
 
     cdef int give_slow(self) except -1:
         global shield
@@ -157,15 +161,61 @@ cdef class LockHandle(Handle):
     def _passed_on(self):
         """Called after a release while tasks or threads of this process wait."""
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether the process that held the lock before died holding it: from its death until the next holder
+        releases.  What the lock protects may be half-written, and only the program can say."""
+        return self._statistics()[2]
+
+    def _block(self, timeout):
+        """`acquiring` for a thread: its outcome, None when the time was over."""
+        cdef AcquireOperation operation = self.acquiring(True, True)
+        return operation.result if block(operation, timeout) else None
+
+    def _statistics(self):
+        """(locked, mine, abandoned, owner's pid, task, waiters, contended, takeovers)."""
+        cdef aipc_lock_stats stats
+        self.attached("lock")
+        aipc_lock_stats_get(self.lock.seg, self.lock.lock, &stats)
+        return (bool(stats.locked), bool(stats.mine), bool(stats.abandoned), stats.owner_pid or None,
+                read_name(self.lock.lock.holder) if stats.owner_pid else None,
+                stats.waiters, stats.contended, stats.takeovers)
+
+
+cdef class LockHandle(Lockable):
+    """Lock, to those who use it."""
+
+    def try_recover(self) -> bool:
+        """Takes the lock if it is free, or if its holder is dead: one system call when it is held."""
+        return self.take(False, True)
+
+    @cython.binding(False)
+    def acquire(self):
+        """Takes the lock, waiting for it as long as it takes; gives True.
+
+        Cancelled while it waits, it leaves no trace: a lock that came in the same instant goes to the next.
+        Under asyncio it does not suspend when the lock is free; under trio it is a checkpoint before
+        the lock is taken.  Raises ClosedError when the segment is closed or the lock destroyed.
+        """
+        return self.acquiring(True)
+
+    @cython.binding(False)
+    def release(self):
+        """Gives the lock back and wakes the next waiter.
+
+        Raises NotOwnerError (a RuntimeError) when this process does not hold it.
+        """
+        self.give(False)
+
     @cython.binding(False)
     def __aenter__(self):
-        if not _checkpoint_wanted() and self.take():
+        if not _checkpoint_wanted() and self.take(False):
             return DONE
         return self.acquiring(None)
 
     @cython.binding(False)
     def __aexit__(self, kind, value, traceback):
-        self.give()
+        self.give(False)
         return DONE
 
     def locked(self) -> bool:
@@ -173,25 +223,12 @@ cdef class LockHandle(Handle):
         return self._statistics()[0]
 
     @property
-    def abandoned(self) -> bool:
-        """Whether the process that held the lock before died holding it: from its death until the next holder
-        releases.  What the lock protects may be half-written, and only the program can say."""
-        return self._statistics()[1]
-
-    def _statistics(self):
-        """(locked, abandoned, mine, owner's pid, waiters, contended, takeovers)."""
-        cdef aipc_lock_stats stats
-        self.attached("lock")
-        aipc_lock_stats_get(self.lock.seg, self.lock.lock, &stats)
-        return (bool(stats.locked), bool(stats.abandoned), bool(stats.mine), stats.owner_pid,
-                stats.waiters, stats.contended, stats.takeovers)
-
-    @property
     def blocking(self):
         """The same lock for threads: `lock.blocking.acquire(timeout=1.5)`, `with lock.blocking:`."""
         cdef BlockingLock view = BlockingLock.__new__(BlockingLock)
         view.handle = self
         return view
+
 
 
 @cython.freelist(8)
@@ -212,12 +249,12 @@ cdef class BlockingLock:
         """
         if timeout is not None:
             _seconds(timeout)
-        return self.handle.take() or self.block(timeout)
+        return self.handle.take(True) or self.block(timeout)
 
     @cython.binding(False)
     def release(self):
         """Gives the lock back; NotOwnerError when this process does not hold it."""
-        self.handle.give()
+        self.handle.give(True)
 
     def locked(self) -> bool:
         """Whether any process holds the lock."""
@@ -225,19 +262,19 @@ cdef class BlockingLock:
 
     @cython.binding(False)
     def __enter__(self):
-        return self.handle.take() or self.block(None)
+        return self.handle.take(True) or self.block(None)
 
     @cython.binding(False)
     def __exit__(self, kind, value, traceback):
-        self.handle.give()
+        self.handle.give(True)
 
     cdef bint block(self, object timeout) except -1:
         """When the lock was not free at once."""
-        cdef AcquireOperation operation = self.handle.acquiring(True)
+        cdef AcquireOperation operation
         cdef double limit = _seconds(timeout)
         if limit == 0:
-            operation.started = True
-            return self.handle.lock.try_recover()
+            return self.handle.take(True, True)
+        operation = self.handle.acquiring(True, True)
         operation.spin_ns = <uint64_t>min(<double>operation.spin_ns, limit * 1e9)
         return block(operation, timeout)
 
@@ -250,14 +287,31 @@ cdef class BlockingLock:
 cdef class AcquireOperation(Operation):
     """`lock.acquire()`"""
 
-    cdef LockHandle handle
+    cdef Lockable handle
     cdef LockPin lock
     cdef object outcome
+    cdef object who          # acquires it: known from the first attempt on
+    cdef str name
     cdef uint64_t spin_ns
+    cdef bint thread
+
+    cdef bint settles(self, aipc_status status) except -1:
+        """Whether it has come to its end."""
+        if not self.handle.got(status, self.who, self.name):
+            return False
+        self.result = self.outcome = self.handle.outcome(status, self.outcome)
+        return True
 
     cdef object attempt(self):
         self.handle.attached("lock")
-        return self.outcome if self.lock.try_acquire() or self.lock.spin(self.spin_ns) else NOT_YET
+        if self.who is None:
+            who = who_runs(self.thread)
+            self.name = name_of(who)
+            self.who = who
+        if (self.handle.reentered(self.who) or self.settles(self.lock.try_acquire())
+                or self.settles(self.lock.spin(self.spin_ns))):
+            return self.outcome
+        return NOT_YET
 
     cdef void counted(self, int change) noexcept:
         self.lock.counted(0, self.bell, change)
@@ -270,8 +324,7 @@ cdef class AcquireOperation(Operation):
         cdef aipc_ctx *ctx = self.attachment.enter()
         cdef aipc_status status = aipc_lock_wait(ctx, self.lock.lock, bell, token, barge, &node)
         aipc_ctx_leave(ctx)
-        if self.lock.acquired(status):
-            self.result = self.outcome
+        if self.settles(status):
             return None
         self.node, self.bell, self.identity = node, bell, self.seg.self
         self.counted(1)
@@ -290,10 +343,7 @@ cdef class AcquireOperation(Operation):
         if status == AIPC_OK or status == AIPC_CLOSED:
             self.node = 0
             self.counted(-1)
-        if not self.lock.acquired(status):
-            return False
-        self.result = self.outcome
-        return True
+        return self.settles(status)
 
     cdef aipc_status leave(self, aipc_ctx *ctx, uint32_t node) noexcept:
         return aipc_lock_cancel(ctx, self.lock.lock, node)

@@ -94,7 +94,9 @@ cdef class Pin:
 
 
 cdef Pin _pin_of(uint64_t type):
-    if type == AIPC_TYPE_LOCK:
+    if type == AIPC_TYPE_RLOCK:
+        return RLockPin.__new__(RLockPin)
+    if type == AIPC_TYPE_LOCK or type == AIPC_TYPE_ONCE or type == AIPC_TYPE_LEADER:
         return LockPin.__new__(LockPin)
     if type == AIPC_TYPE_QUEUE:
         return QueuePin.__new__(QueuePin)

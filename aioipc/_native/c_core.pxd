@@ -9,7 +9,7 @@ cdef extern from "aipc.h":
     # --- status.h
     ctypedef enum aipc_status:
         AIPC_OK, AIPC_AGAIN, AIPC_FULL, AIPC_EXISTS, AIPC_NOT_FOUND, AIPC_TYPE_MISMATCH, AIPC_INVALID,
-        AIPC_NOT_OWNER, AIPC_CLOSED, AIPC_SHUT_DOWN, AIPC_FORKED, AIPC_CORRUPT, AIPC_INCOMPATIBLE, AIPC_STALLED,
+        AIPC_NOT_OWNER, AIPC_CLOSED, AIPC_BROKEN, AIPC_SHUT_DOWN, AIPC_FORKED, AIPC_CORRUPT, AIPC_INCOMPATIBLE, AIPC_STALLED,
         AIPC_NO_SLOT, AIPC_NO_WAITER, AIPC_INTERRUPTED, AIPC_GONE, AIPC_SYSTEM
 
     # --- layout.h
@@ -18,6 +18,8 @@ cdef extern from "aipc.h":
     enum: AIPC_FLAG_LAST_DETACH
     enum: AIPC_INTERNAL
     enum: AIPC_TYPE_LOCK, AIPC_TYPE_QUEUE, AIPC_TYPE_DICT
+    enum: AIPC_TYPE_RLOCK, AIPC_TYPE_ONCE, AIPC_TYPE_LEADER, AIPC_TYPE_RWLOCK, AIPC_TYPE_CONDITION
+    enum: AIPC_TYPE_SEMAPHORE, AIPC_TYPE_BOUNDED_SEMAPHORE, AIPC_TYPE_EVENT, AIPC_TYPE_BARRIER, AIPC_TYPE_LIMITER
     int64_t AIPC_LIVENESS_BASE
 
     struct aipc_header:
@@ -34,12 +36,23 @@ cdef extern from "aipc.h":
 
     struct aipc_lock:
         uint64_t word
+        uint64_t holder[4]
+
+    struct aipc_leader:
+        aipc_lock lock
+        uint64_t term
 
     struct aipc_queue:
         uint32_t codec
 
     struct aipc_dict:
         pass
+
+    # --- atomics.h
+    uint64_t aipc_load_relaxed64(const uint64_t *p)
+    uint64_t aipc_load_seq_cst64(const uint64_t *p)
+    void aipc_store_relaxed64(uint64_t *p, uint64_t value)
+    uint64_t aipc_fetch_add_seq_cst64(uint64_t *p, uint64_t value)
 
     # --- attachment.h
     ctypedef struct aipc_fault:
@@ -153,6 +166,7 @@ cdef extern from "aipc.h":
     cbool aipc_lock_release_fast(aipc_seg *seg, aipc_lock *lock)
     aipc_status aipc_lock_release_slow(aipc_ctx *ctx, aipc_lock *lock)
     aipc_status aipc_lock_close(aipc_ctx *ctx, aipc_lock *lock)
+    cbool aipc_lock_closed(const aipc_lock *lock)
     void aipc_lock_stats_get(aipc_seg *seg, const aipc_lock *lock, aipc_lock_stats *stats)
 
     # --- segment.h

@@ -96,6 +96,14 @@ def running() -> trio.lowlevel.TrioToken:
     return trio.lowlevel.current_trio_token()
 
 
+def task() -> trio.lowlevel.Task | None:
+    """The running task."""
+    try:
+        return trio.lowlevel.current_task()
+    except RuntimeError:  # trio runs, but a callback and no task
+        return None
+
+
 def doorbell(attachment: Attachment) -> Doorbell:
     """The running loop's doorbell."""
     return find(attachment, running()) or TrioDoorbell(attachment, running())

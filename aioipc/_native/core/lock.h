@@ -69,6 +69,9 @@ aipc_status aipc_lock_release_slow(aipc_ctx *ctx, struct aipc_lock *lock);
 static inline bool aipc_lock_release_fast(aipc_seg *seg, struct aipc_lock *lock) {
     return seg->self != 0 && aipc_cas_seq_cst64(&lock->word, seg->self, 0); /* SYNC lock-word */
 }
+static inline bool aipc_lock_closed(const struct aipc_lock *lock) {
+    return (aipc_load_seq_cst64(&lock->word) & AIPC_LOCK_CLOSED) != 0;
+}
 /* Marks it destroyed and wakes every waiter. */
 aipc_status aipc_lock_close(aipc_ctx *ctx, struct aipc_lock *lock);
 

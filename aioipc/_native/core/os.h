@@ -76,7 +76,8 @@ aipc_status aipc_os_poll2(int first, int second, uint64_t timeout_ns);
 uint64_t aipc_os_now(void);       /* CLOCK_MONOTONIC, ns */
 uint64_t aipc_os_wall_clock(void); /* CLOCK_REALTIME, ns */
 uint64_t aipc_os_pid(void);
-uint64_t aipc_os_thread(void);
+uint64_t aipc_os_thread(void);    /* the kernel's number of this thread, kept */
+void aipc_os_forget_thread(void);  /* in a forked child */
 uint32_t aipc_os_uid(void);
 uint32_t aipc_os_cpus(void);      /* usable by this process; cached */
 void aipc_os_yield(void);

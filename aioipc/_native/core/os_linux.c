@@ -367,7 +367,12 @@ static uint64_t clock_ns(clockid_t clock) {
 uint64_t aipc_os_now(void) { return clock_ns(CLOCK_MONOTONIC); }
 uint64_t aipc_os_wall_clock(void) { return clock_ns(CLOCK_REALTIME); }
 uint64_t aipc_os_pid(void) { return (uint64_t)getpid(); }
-uint64_t aipc_os_thread(void) { return (uint64_t)syscall(SYS_gettid); }
+static _Thread_local uint64_t this_thread; /* asking the kernel takes as long as an operation */
+uint64_t aipc_os_thread(void) {
+    if (this_thread == 0) this_thread = (uint64_t)syscall(SYS_gettid);
+    return this_thread;
+}
+void aipc_os_forget_thread(void) { this_thread = 0; }
 uint32_t aipc_os_uid(void) { return geteuid(); }
 void aipc_os_yield(void) { sched_yield(); }
 

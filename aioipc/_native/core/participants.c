@@ -113,7 +113,6 @@ aipc_status aipc_participants_list(aipc_seg *seg, aipc_participant_info *infos, 
 
 /* ---- contexts ---------------------------------------------------------------------------------- */
 
-static _Thread_local uint64_t thread_id;
 
 aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **out) {
     if (seg->self == 0) return seg->forked ? AIPC_FORKED : AIPC_CLOSED;
@@ -126,8 +125,7 @@ aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **out) {
         aipc_ctx *ctx = &seg->ctx[index];
         uint32_t *used = &seg->slots[seg->slot].contexts_used;
         if (aipc_load_relaxed32(used) <= index) raise_to32(used, index + 1);
-        if (thread_id == 0) thread_id = aipc_os_thread();
-        aipc_store_relaxed64(&ctx->shared->thread, thread_id);
+        aipc_store_relaxed64(&ctx->shared->thread, aipc_os_thread());
         if (ctx->untidy) seg->tidy(ctx);
         *out = ctx;
         return AIPC_OK;
@@ -146,14 +144,13 @@ static void lose_contexts(aipc_seg *seg) {
     for (uint32_t i = 0; i < AIPC_CONTEXTS; i++) {
         aipc_ctx *ctx = &seg->ctx[i];
         bool busy = (seg->free_contexts >> i & 1) == 0;
-        if (busy && ctx->shared != NULL && thread_id != 0 && ctx->shared->thread == thread_id) seg->lost_contexts |= 1u << i;
+        if (busy && ctx->shared != NULL && ctx->shared->thread == aipc_os_thread()) seg->lost_contexts |= 1u << i;
         *ctx = (aipc_ctx){.seg = seg, .shared = &seg->nobody};
     }
 }
 
 void aipc_participants_in_child(aipc_seg *seg) {
     if (seg->self != 0) lose_contexts(seg);
-    thread_id = 0;
     seg->self = 0;
     seg->forked = 1;
     seg->lock = 0;

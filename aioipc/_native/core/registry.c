@@ -13,6 +13,7 @@ static void in_forked_child(void) {
         /* A bell's read end kept open here would hide its owner's death and steal its wake-ups. */
         aipc_bells_close(seg);
     }
+    aipc_os_forget_thread(); /* by its parent's number it was recognised above */
 }
 
 static void lock_registry(void) {

@@ -1,0 +1,111 @@
+# RLock, Once and Leader: what they add to a lock.  Part of _core.pyx.
+
+@cython.no_gc_clear  # its last act needs what it refers to
+cdef class RLockPin(LockPin):
+    """A lock, and which task or thread of this process holds it, how many times over."""
+
+    cdef object owner
+    cdef Py_ssize_t depth
+
+    cdef int bound(self) except -1:
+        self.owner, self.depth = None, 0
+        return LockPin.bound(self)
+
+
+cdef class RLockHandle(LockHandle):
+    """A lock that its owner may take again."""
+
+    cdef bint reentered(self, object who) except -1:
+        cdef RLockPin pin = <RLockPin>self.lock
+        if pin.depth == 0 or pin.owner != who:
+            return False
+        pin.depth += 1
+        return True
+
+    cdef void taken(self, object who, str name) noexcept:
+        cdef RLockPin pin = <RLockPin>self.lock
+        pin.owner, pin.depth = who, 1
+        Lockable.taken(self, who, name)
+
+    cdef int give(self, bint thread) except -1:
+        cdef RLockPin pin = <RLockPin>self.lock
+        self.attached("lock")
+        self.owned(who_runs(thread))
+        pin.depth -= 1
+        if pin.depth == 0:
+            pin.owner = None
+            Lockable.give(self, thread)
+        return 0
+
+    cdef int owned(self, object who) except -1:
+        cdef RLockPin pin = <RLockPin>self.lock
+        if pin.depth == 0 or pin.owner != who:
+            raise NotOwnerError(f"{self!r} is not held by the {'thread' if type(who) is int else 'task'} that tries to "
+                                "release it; an RLock is released by its owner")
+        return 0
+
+    def _depth(self) -> int:
+        """How many times over its owner in this process holds it."""
+        return (<RLockPin>self.lock).depth
+
+
+cdef class OnceHandle(Lockable):
+    """A lock around something that is to be done once: closed for ever when it is done."""
+
+    cdef bint refused(self, aipc_status status) except -1:
+        return status == AIPC_CLOSED and not self.lock.gone() or Lockable.refused(self, status)
+
+    cdef object outcome(self, aipc_status status, object wanted):
+        return status == AIPC_OK  # else it was done
+
+    def _enter(self):
+        """`async with once`: True for who is to do it, False when it was done."""
+        return self.acquiring(None)
+
+    def _done(self) -> bool:
+        self.attached("once")
+        return aipc_lock_closed(self.lock.lock) and not self.lock.gone()
+
+    def _finish(self, bint thread):
+        """It is done: whoever waits goes on."""
+        cdef aipc_ctx *ctx
+        self.attached("once")
+        ctx = self.lock.attachment.enter()
+        cdef aipc_status status = aipc_lock_close(ctx, self.lock.lock)
+        aipc_ctx_leave(ctx)
+        self.give(thread)
+        check(self.lock.seg, status, "finishing what is done once")
+        if self.lock.local[0] > 0:
+            self._passed_on()
+
+    def _fail(self, bint thread):
+        """It failed: the next one is to do it."""
+        self.give(thread)
+
+
+cdef class LeaderHandle(Lockable):
+    """A lock whose holder has a term."""
+
+    cdef inline aipc_leader *leader(self) noexcept:
+        return <aipc_leader *>self.lock.lock
+
+    cdef void taken(self, object who, str name) noexcept:
+        aipc_fetch_add_seq_cst64(&self.leader().term, 1)
+        Lockable.taken(self, who, name)
+
+    cdef object outcome(self, aipc_status status, object wanted):
+        return aipc_load_seq_cst64(&self.leader().term)
+
+    def _campaign(self):
+        """`await leader.campaign()`: the term."""
+        return self.acquiring(None)
+
+    def _campaign_nowait(self, bint thread) -> bool:
+        return self.take(thread, True)
+
+    def _resign(self, bint thread):
+        self.give(thread)
+
+    def _term(self) -> int:
+        self.usable("leader")
+        return aipc_load_seq_cst64(&self.leader().term)
