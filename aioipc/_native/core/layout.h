@@ -257,8 +257,9 @@ struct aipc_line {
     uint32_t asleep;     /* lock-free, seq_cst, never logged; written under waits only.  1 when some node of the queue may
                             be WAITING.  A stale 1 costs one look at the queue; 0 is only written when no node is. */
     uint32_t contended;  /* under waits, unlogged statistics: how many ever stood here */
-    uint32_t ordered;    /* lock-free, seq_cst, never logged; written under waits only.  1: the head has waited so long that
-                            nobody may be served before it (aipc_line_turn).  Means nothing while the queue is empty */
+    uint32_t ordered;    /* lock-free, seq_cst, never logged; written under waits, and to 0 by who withdraws.  1: the head has
+                            waited so long that one of what is there is set aside for it (aipc_line_reserved).  Means
+                            nothing while the queue is empty */
     uint32_t reserved;
 };
 
@@ -302,8 +303,9 @@ struct aipc_limiter {
     uint64_t total;      /* lock-free, seq_cst: tokens there are; UINT64_MAX: no limit */
     struct aipc_line line;
     uint64_t reserved[3];
-    uint64_t holders[];  /* one for each slot of the segment: generation 32 | tokens 32.  Written by the slot's owner, under
-                            waits; counts only while its generation is the slot's */
+    uint64_t holders[];  /* one for each slot of the segment: generation 32 | tokens 32.  Lock-free readers, seq_cst CAS by
+                            the slot's owner, who adds to it under waits only; counts only while its generation is the
+                            slot's */
 };
 
 struct aipc_condition {

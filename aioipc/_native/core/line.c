@@ -20,11 +20,18 @@ static aipc_status remove_node(aipc_seg *seg, struct aipc_line *line, uint32_t n
     return aipc_tx_finish(&tx, aipc_wait_remove(&tx, &line->queue, node));
 }
 
-/* Under the waits lock. */
+static bool withdrawn(const struct aipc_node *node) {
+    return aipc_load_seq_cst32(&node->withdrawn) != 0; /* SYNC withdrawn */
+}
+
+/* Under the waits lock.  Nothing is set aside for a head that gave up; if it does so in this instant, one of us two sees the
+ * other. */
 static void decide_order(aipc_seg *seg, struct aipc_line *line) {
     const struct aipc_node *head = aipc_wait_node(seg, aipc_load_relaxed32(&line->queue.head), &line->queue);
-    bool old = head != NULL && aipc_os_now() - aipc_load_relaxed64(&head->since) >= AIPC_LINE_ORDER_AFTER_NS;
-    if (aipc_load_relaxed32(&line->ordered) != old) (void)aipc_exchange_seq_cst32(&line->ordered, old);
+    bool ordered = head != NULL && !withdrawn(head) &&
+                   aipc_os_now() - aipc_load_relaxed64(&head->since) >= AIPC_LINE_ORDER_AFTER_NS;
+    if (aipc_load_relaxed32(&line->ordered) != ordered) (void)aipc_exchange_seq_cst32(&line->ordered, ordered);
+    if (ordered && withdrawn(head)) (void)aipc_exchange_seq_cst32(&line->ordered, 0);
 }
 
 aipc_status aipc_line_stand(aipc_ctx *ctx, struct aipc_line *line, uint32_t bell, uint64_t token, uint32_t *node) {
@@ -41,17 +48,6 @@ aipc_status aipc_line_stand(aipc_ctx *ctx, struct aipc_line *line, uint32_t bell
     return status;
 }
 
-/* Who gave up and could not leave must not stand before the others.  Under the waits lock. */
-static aipc_status drop_withdrawn_heads(aipc_seg *seg, struct aipc_line *line) {
-    for (;;) { /* each turn removes a node */
-        uint32_t head = aipc_load_relaxed32(&line->queue.head);
-        const struct aipc_node *node = head == AIPC_NO_NODE ? NULL : aipc_wait_node(seg, head, &line->queue);
-        if (node == NULL || aipc_load_seq_cst32(&node->withdrawn) == 0) return AIPC_OK; /* SYNC withdrawn */
-        aipc_status status = remove_node(seg, line, head);
-        if (status != AIPC_OK) return status;
-    }
-}
-
 aipc_status aipc_line_again(aipc_ctx *ctx, struct aipc_line *line, uint32_t number) {
     aipc_seg *seg = ctx->seg;
     aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
@@ -63,7 +59,6 @@ aipc_status aipc_line_again(aipc_ctx *ctx, struct aipc_line *line, uint32_t numb
         aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
         status = aipc_tx_finish(&tx, aipc_wait_again(&tx, number));
         (void)aipc_exchange_seq_cst32(&line->asleep, 1); /* SYNC line-asleep */
-        if (status == AIPC_OK) status = drop_withdrawn_heads(seg, line);
         decide_order(seg, line);
     }
     aipc_domain_unlock(ctx, &seg->waits->domain);
@@ -75,6 +70,7 @@ static aipc_status withdraw(aipc_seg *seg, struct aipc_line *line, uint32_t numb
     struct aipc_node *node = aipc_wait_node(seg, number, &line->queue);
     if (node == NULL) return AIPC_OK;
     (void)aipc_exchange_seq_cst32(&node->withdrawn, 1); /* SYNC withdrawn */
+    (void)aipc_exchange_seq_cst32(&line->ordered, 0);
     aipc_wait_rouse(seg); /* a wake-up that this node had is everybody's now */
     return AIPC_OK;
 }
@@ -93,6 +89,24 @@ aipc_status aipc_line_leave(aipc_ctx *ctx, struct aipc_line *line, uint32_t node
     return status;
 }
 
+/* AIPC_OK: the head was dead, somebody else may be the head now.  AIPC_AGAIN: nobody is to be recovered. */
+static aipc_status recover_head(aipc_ctx *ctx, const struct aipc_line *line) {
+    aipc_seg *seg = ctx->seg;
+    const struct aipc_node *head = aipc_wait_node(seg, aipc_load_relaxed32(&line->queue.head), &line->queue);
+    uint32_t slot = head == NULL ? seg->slot : aipc_load_relaxed32(&head->slot), generation;
+    if (slot == seg->slot || slot >= seg->participants) return AIPC_AGAIN;
+    aipc_status status = aipc_participant_test(seg, slot, &generation);
+    if (status == AIPC_OK) return AIPC_AGAIN;
+    return status == AIPC_NOT_FOUND ? seg->recover(ctx, slot, generation) : status;
+}
+
+aipc_status aipc_line_recover(aipc_ctx *ctx, const struct aipc_line *line) {
+    aipc_status status = AIPC_OK;
+    for (uint32_t turns = ctx->seg->participants; turns > 0 && status == AIPC_OK; turns--)
+        status = recover_head(ctx, line);
+    return status == AIPC_AGAIN ? AIPC_OK : status;
+}
+
 /* True when the bell is among those to ring, or there was room for one more. */
 static bool note_target(waking *w, const struct aipc_node *node) {
     aipc_bell_target target = {aipc_load_relaxed32(&node->slot), aipc_load_relaxed32(&node->generation),
@@ -109,11 +123,11 @@ static bool note_target(waking *w, const struct aipc_node *node) {
 
 /* Notifies one node, or removes it when its owner gave up.  AIPC_AGAIN: not in this hold. */
 static aipc_status wake_node(aipc_seg *seg, waking *w, uint32_t number, const struct aipc_node *node) {
-    bool withdrawn = aipc_load_seq_cst32(&node->withdrawn) != 0; /* SYNC withdrawn */
-    if (!withdrawn && aipc_load_relaxed32(&node->state) != AIPC_NODE_WAITING) return AIPC_OK;
+    bool gone = withdrawn(node);
+    if (!gone && aipc_load_relaxed32(&node->state) != AIPC_NODE_WAITING) return AIPC_OK;
     if (w->budget == 0) return AIPC_AGAIN;
     w->budget--;
-    if (withdrawn) return remove_node(seg, w->line, number);
+    if (gone) return remove_node(seg, w->line, number);
     if (!note_target(w, node)) return AIPC_AGAIN;
     aipc_bell_target target; /* noted */
     aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
@@ -171,8 +185,9 @@ aipc_status aipc_line_check(aipc_ctx *ctx, const struct aipc_line *line, aipc_re
     if (status != AIPC_OK) return status;
     uint32_t length = aipc_load_relaxed32(&line->queue.length), found = 0;
     uint32_t number = aipc_load_relaxed32(&line->queue.head), asleep = aipc_load_seq_cst32(&line->asleep);
+    uint32_t ordered = aipc_load_seq_cst32(&line->ordered);
     const struct aipc_node *node = NULL;
-    for (; number != AIPC_NO_NODE && found <= length; found++) {
+    for (; number != AIPC_NO_NODE && found <= length && found <= seg->node_count; found++) {
         node = aipc_wait_node(seg, number, &line->queue);
         if (node == NULL) break;
         number = aipc_load_relaxed32(&node->next);
@@ -180,6 +195,7 @@ aipc_status aipc_line_check(aipc_ctx *ctx, const struct aipc_line *line, aipc_re
     if (found != length || number != AIPC_NO_NODE)
         aipc_report_add(report, "W2 length of a line", aipc_offset(seg, line), found, length);
     if (asleep > 1) aipc_report_add(report, "N1 asleep", aipc_offset(seg, line), asleep, 1);
+    if (ordered > 1) aipc_report_add(report, "N1 ordered", aipc_offset(seg, line), ordered, 1);
     aipc_domain_unlock(ctx, &seg->waits->domain);
     return status;
 }

@@ -20,12 +20,24 @@
  * holds the waits lock makes nobody fail: wake and leave then make all waiters look, as after a death.
  *
  * Where a condition is used up by who finds it (permits), whoever has not stood for long may be served before those
- * who sleep; so that nobody starves, it is the head's alone once the head has waited 1 ms:
+ * who sleep.  So that nobody starves, one permit is set aside for the head once it has waited 1 ms (`ordered`):
  *
- *     try:  aipc_line_turn(line, node)?  no: have to wait (again).  Yes: take it, if it is there
+ *     try:  more there than aipc_line_reserved(line, node)?  no: have to wait (again).  Yes: take one
  *
- * `ordered` says so.  It is decided anew by each wake and each leave, so what made it true is still owed to the head:
- * either the head was notified and will look, or who leaves before it wakes it.
+ * One, not all: a head that is stopped, or busy, costs one permit, as a lock that was handed over does.  Nobody who
+ * could be served sleeps on.  Say that something is owed while somebody who runs has yet to look, to wake, or to leave:
+ *
+ *   - what there is grows: its changer wakes as many, the head before all others.
+ *   - the head fails only when nothing is left.  Others fail when what is left is the head's, and that is owed: the head
+ *     has not looked since it came, or it would have taken it.
+ *   - what is set aside shrinks only when the head changes (`since` does not): the head left, and who leaves wakes the
+ *     next while anything is left; or it died, or withdrew, and all look.
+ *   - a waiter's second look follows asleep = 1, made under the lock under which heads change.  So it sees the new head,
+ *     or who made it one sees it asleep.
+ *
+ * What is set aside for a dead head is so until it is recovered: waiters notice (watch.h), who does not wait calls
+ * aipc_line_recover.  `ordered` is written under the waits lock by whoever wakes, leaves or goes on waiting; and to 0 by
+ * who withdraws.  Wrong, it makes somebody early or one look vain, never late.
  *
  *   N1  asleep is 0 => no node of the queue is WAITING, but those that aipc_wait_collect has just handed out
  */
@@ -49,12 +61,14 @@ aipc_status aipc_line_wake(aipc_ctx *ctx, struct aipc_line *line, uint32_t count
 /* Reports broken invariants of the line's own.  pre: as for waiters in general, see aipc_waits_check. */
 aipc_status aipc_line_check(aipc_ctx *ctx, const struct aipc_line *line, aipc_report *report);
 
-/* Whether who stands here as `node`, or who does not stand (AIPC_NO_NODE), may be served now. */
-static inline bool aipc_line_turn(const struct aipc_line *line, uint32_t node) {
-    if (aipc_load_seq_cst32(&line->ordered) == 0) return true;
+/* How much is set aside for others, to who stands here as `node`, or does not stand (AIPC_NO_NODE): 0 or 1. */
+static inline uint64_t aipc_line_reserved(const struct aipc_line *line, uint32_t node) {
+    if (aipc_load_seq_cst32(&line->ordered) == 0) return 0;
     uint32_t head = aipc_load_relaxed32(&line->queue.head);
-    return head == AIPC_NO_NODE || head == node;
+    return head != AIPC_NO_NODE && head != node;
 }
+/* Makes sure that whom something is set aside for lives.  One system call while somebody stands. */
+aipc_status aipc_line_recover(aipc_ctx *ctx, const struct aipc_line *line);
 
 /* After a seq_cst change of the condition: is a wake-up owed? */
 static inline bool aipc_line_asleep(const struct aipc_line *line) {
