@@ -4,10 +4,13 @@
 
 #include "check.h"
 #include "dict.h"
+#include "event.h"
+#include "limiter.h"
 #include "lock.h"
 #include "os.h"
 #include "queue.h"
 #include "segment.h"
+#include "semaphore.h"
 #include "watch.h"
 
 #endif

@@ -2,10 +2,15 @@
  *
  * What a participant has borrowed is one word of its own, valid while its generation is the slot's.  So nothing is to be
  * given back for the dead: their words count for nothing from the end of their recovery on, which makes every
- * waiter look.  Borrowing sums up the words of the living under the waits lock, and changes one word.
+ * waiter look.  Borrowing sums up the words of the living under the waits lock, and changes one word; giving back changes
+ * one word, without the lock, so the sum can only be too high, and who lowered it sees that somebody sleeps.
+ *
+ *     borrow   try; AIPC_AGAIN: stand (line.h), try; AIPC_AGAIN: sleep; woken: try, again, try; leave
+ *     give     own word - 1; asleep? wake 1
  *
  *   T1  the sum over the living never grows beyond `total` (it may lie above it after `total` was lowered)
- *   T2  a word whose generation is not its slot's counts as 0
+ *   T2  a word counts while its generation is its slot's and the slot's participant has not ended; no word is of a
+ *       generation still to come
  */
 #ifndef AIPC_LIMITER_H
 #define AIPC_LIMITER_H
@@ -21,13 +26,19 @@ static inline uint64_t aipc_limiter_object_size(uint32_t participants) {
 /* Fills the first sizeof *image bytes of an image that is zero. */
 void aipc_limiter_init(struct aipc_limiter *image, uint64_t total);
 
-/* Borrows a token.  `node` as in aipc_line_turn.  AIPC_AGAIN: none is left, or not its turn. */
+/* Borrows a token.  `node`: the caller's place in the line, or AIPC_NO_NODE.  AIPC_AGAIN: none is left, or the last one is set
+ * aside for who has waited longest. */
 aipc_status aipc_limiter_try(aipc_ctx *ctx, struct aipc_limiter *limiter, uint32_t node);
-/* Gives one back and wakes the next.  AIPC_NOT_OWNER: this process has borrowed none.  Does not fail because somebody is
- * stopped, or for a signal. */
+/* The same for who does not stand, after making sure that borrowers, and whom a token is set aside for, live.  A system call
+ * for each of them then. */
+aipc_status aipc_limiter_try_recover(aipc_ctx *ctx, struct aipc_limiter *limiter);
+/* Gives one back and wakes the next.  AIPC_NOT_OWNER: this process has borrowed none; it is given back in every other case,
+ * also when AIPC_CORRUPT tells what happened on the way.  Does not fail because somebody is stopped, or for a signal. */
 aipc_status aipc_limiter_give(aipc_ctx *ctx, struct aipc_limiter *limiter);
+/* Leaves the line; what is there wakes the next.  Does not fail because somebody is stopped, or for a signal. */
 aipc_status aipc_limiter_leave(aipc_ctx *ctx, struct aipc_limiter *limiter, uint32_t node);
-/* Sets the number of tokens; those borrowed beyond it stay so.  Wakes whom that helps. */
+/* Sets the number of tokens; those borrowed beyond it stay so.  Wakes whom that helps.  As give, it is done whatever is
+ * returned. */
 aipc_status aipc_limiter_resize(aipc_ctx *ctx, struct aipc_limiter *limiter, uint64_t total);
 
 typedef struct aipc_limiter_stats {

@@ -33,5 +33,18 @@ aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_repo
         struct aipc_queue *queue = payload_of(ctx->seg, ref, aipc_queue_object_size(ctx->seg->participants), report);
         return queue == NULL ? AIPC_OK : aipc_queue_check(ctx, queue, report);
     }
+    if (ref->type == AIPC_TYPE_SEMAPHORE || ref->type == AIPC_TYPE_BOUNDED_SEMAPHORE) {
+        struct aipc_semaphore *s = payload_of(ctx->seg, ref, sizeof *s, report);
+        return s == NULL ? AIPC_OK : aipc_semaphore_check(ctx, s, report);
+    }
+    if (ref->type == AIPC_TYPE_EVENT) {
+        struct aipc_event *e = payload_of(ctx->seg, ref, sizeof *e, report);
+        return e == NULL ? AIPC_OK : aipc_event_check(ctx, e, report);
+    }
+    if (ref->type == AIPC_TYPE_LIMITER) {
+        uint64_t size = aipc_limiter_object_size(ctx->seg->participants);
+        struct aipc_limiter *limiter = payload_of(ctx->seg, ref, size, report);
+        return limiter == NULL ? AIPC_OK : aipc_limiter_check(ctx, limiter, report);
+    }
     return AIPC_OK;
 }

@@ -4,8 +4,11 @@
 
 #include "catalog.h"
 #include "dict.h"
+#include "event.h"
+#include "limiter.h"
 #include "lock.h"
 #include "queue.h"
+#include "semaphore.h"
 
 /* Type numbers of built-in objects (aipc_object.type). */
 enum {
