@@ -62,7 +62,7 @@ static inline bool no_orphans(const aipc_ctx *c) {
 }
 
 static inline aipc_object_spec spec_of(const char *name, uint64_t size) {
-    return (aipc_object_spec){.kind = AIPC_NAMED, .name = name, .name_size = (uint32_t)strlen(name), .type = 7,
+    return (aipc_object_spec){.kind = AIPC_NAMED, .name = name, .name_size = (uint32_t)strlen(name), .type = 107,
                               .size = size, .count = 1};
 }
 

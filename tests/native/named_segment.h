@@ -108,7 +108,7 @@ static inline pid_t peer(uint32_t *said) {
     }
     uint64_t payload;
     OK(open_path(&C));
-    (void)fixture_object(&C, "pinned", 5, 100);
+    (void)fixture_object(&C, "pinned", 105, 100);
     OK(aipc_lock_try(&C, fixture_lock(&C)));
     OK(aipc_owned_allocate(enter(&C), 500, 16, &payload));
     shared_set(said, 1);

@@ -59,7 +59,7 @@ static inline void setup_one_dead(void *arg) {
     new_path();
     create_with(&A, 0, 1);
     (void)fixture_lock(&A);
-    (void)fixture_object(&A, "pinned", 5, 100);
+    (void)fixture_object(&A, "pinned", 105, 100);
     fixture_detach(&A);
     OK(open_path(&A));
     sweep_blocks = used_blocks(&A);

@@ -73,7 +73,7 @@ static inline void soak_names(aipc_ctx *ctx, soak_thread *t) {
     char name[16];
     const uint64_t which = soak_random(&t->random, SOAK_NAMES);
     snprintf(name, sizeof name, "name %d", (int)which);
-    aipc_object_spec spec = {.kind = AIPC_NAMED, .name = name, .name_size = (uint32_t)strlen(name), .type = 7,
+    aipc_object_spec spec = {.kind = AIPC_NAMED, .name = name, .name_size = (uint32_t)strlen(name), .type = 107,
                              .size = 8 + which * 40, .count = 1, .initial = NULL};
     aipc_object_ref ref;
     bool created;

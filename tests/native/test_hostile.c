@@ -34,8 +34,8 @@ static void make_segment(void) {
     bytes = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, object, 0);
     CHECK(bytes != MAP_FAILED);
     (void)fixture_lock(&seg);
-    (void)fixture_object(&seg, "kept", 5, 200);
-    (void)fixture_object(&seg, "other", 6, 10);
+    (void)fixture_object(&seg, "kept", 105, 200);
+    (void)fixture_object(&seg, "other", 106, 10);
     aipc_ctx *ctx = enter(&seg);
     for (int i = 0; i < KEPT; i++) OK(aipc_heap_allocate(ctx, 30 + (uint64_t)i * 40, 16, 0, NULL, &kept[i]));
     for (int i = 0; i < KEPT; i += 2) OK(aipc_deallocate(ctx, kept[i]));
@@ -116,7 +116,7 @@ static void use_heap(aipc_ctx *ctx) {
 
 static void use_catalog(aipc_ctx *ctx) {
     static aipc_object_info infos[64];
-    aipc_object_spec spec = {.kind = AIPC_NAMED, .name = "fresh", .name_size = 5, .type = 9, .size = 100, .count = 1};
+    aipc_object_spec spec = {.kind = AIPC_NAMED, .name = "fresh", .name_size = 5, .type = 109, .size = 100, .count = 1};
     aipc_object_ref ref;
     uint64_t count;
     bool created;

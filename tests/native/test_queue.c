@@ -160,7 +160,7 @@ static void a_full_segment_can_be_recovered(void) {
     uint64_t count = 0, leased = 0;
     open_pair(0, 0);
     for (uint64_t i = 0; i < 20; i++) OK(put_message(&A, a, i, i < 10 ? 2000 : 30));
-    (void)fixture_object(&A, "other", 7, 1000);
+    (void)fixture_object(&A, "other", 107, 1000);
     aipc_ctx *ctx = enter(&A);
     for (uint64_t size = 1 << 16; size != 0; size /= 4)
         while (aipc_heap_allocate(ctx, size, 16, 0, NULL, &held[count]) == AIPC_OK) count++;

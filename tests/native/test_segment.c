@@ -39,12 +39,12 @@ static void a_named_segment_stays_until_it_is_removed(void) {
     create_with(&A, 0, 4);
     OK(peek(&info));
     CHECK(info.alive && info.size == SIZE && info.participants == 4 && info.creator_pid == (uint64_t)getpid());
-    memcpy(fixture_object(&A, "word", 5, 8), "kept  .", 8);
+    memcpy(fixture_object(&A, "word", 105, 8), "kept  .", 8);
     fixture_detach(&A);
     OK(peek(&info));
     CHECK(!info.alive && info.state == AIPC_STATE_READY);
     OK(open_path(&B));
-    CHECK(memcmp(fixture_object(&B, "word", 5, 8), "kept  .", 8) == 0);
+    CHECK(memcmp(fixture_object(&B, "word", 105, 8), "kept  .", 8) == 0);
     fixture_detach(&B);
     CHECK_EQ(leaks_entries(bells), 0);
     OK(remove_path());

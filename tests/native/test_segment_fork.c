@@ -30,7 +30,7 @@ static void a_forked_child_is_nobody_until_it_attaches(void) {
         CHECK(A.slot != 0);
         CHECK_EQ(aipc_lock_try(&A, lock), AIPC_AGAIN);
         check_sound(&A);
-        (void)fixture_object(&A, "child's", 5, 100);
+        (void)fixture_object(&A, "child's", 105, 100);
         OK(aipc_bell_take(&A, &bell, &fd));
         shared_set(&words[0], 1);
         shared_wait(&words[1], 1);

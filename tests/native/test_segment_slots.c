@@ -47,7 +47,7 @@ static void a_dead_slot_is_settled_before_it_is_used_again(void) {
     new_path();
     create_with(&A, 0, 1);
     (void)fixture_lock(&A);
-    (void)fixture_object(&A, "pinned", 5, 100);
+    (void)fixture_object(&A, "pinned", 105, 100);
     fixture_detach(&A);
     uint64_t before = 0, generation = 0;
     for (int i = 0; i < 5; i++) {

@@ -45,7 +45,7 @@ static void closing_all_descriptors_does_not_look_like_death(void) {
             OK(aipc_heap_allocate(ctx, 100, 16, 0, NULL, &payload));
             OK(aipc_deallocate(ctx, payload));
             aipc_ctx_leave(ctx);
-            (void)fixture_object(&B, "other", 5, 100);
+            (void)fixture_object(&B, "other", 105, 100);
             check_sound(&B);
             shared_set(&words[0], 2);
             shared_wait(&words[1], 2);

@@ -59,7 +59,7 @@ static void hammer_names(aipc_seg *seg, uint32_t *random) {
     char name[16];
     bool created;
     snprintf(name, sizeof name, "name %u", below(random, 6));
-    aipc_object_spec spec = {.kind = AIPC_NAMED, .name = name, .name_size = (uint32_t)strlen(name), .type = 7,
+    aipc_object_spec spec = {.kind = AIPC_NAMED, .name = name, .name_size = (uint32_t)strlen(name), .type = 107,
                              .size = 100, .count = 1};
     aipc_object_ref ref;
     aipc_ctx *ctx = enter(seg);
