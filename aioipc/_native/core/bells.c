@@ -228,6 +228,22 @@ void aipc_bell_ring(aipc_seg *seg, const aipc_bell_target *target) {
     if ((armed & 1) != 0 && write_to(seg, target)) (void)aipc_cas_seq_cst32(&shared->armed, armed, armed + 1);
 }
 
+bool aipc_rings_add(aipc_rings *rings, const aipc_bell_target *target) {
+    for (uint32_t i = 0; i < rings->count; i++) {
+        const aipc_bell_target *other = &rings->targets[i];
+        if (other->slot == target->slot && other->generation == target->generation && other->bell == target->bell)
+            return true;
+    }
+    if (rings->count == AIPC_RINGS) return false;
+    rings->targets[rings->count++] = *target;
+    return true;
+}
+
+void aipc_rings_ring(aipc_seg *seg, aipc_rings *rings) {
+    for (uint32_t i = 0; i < rings->count; i++) aipc_bell_ring(seg, &rings->targets[i]);
+    rings->count = 0;
+}
+
 void aipc_bell_ring_all(aipc_seg *seg) {
     for (uint32_t i = 0; i < aipc_slots_used(seg); i++) {
         struct aipc_slot *slot = &seg->slots[i];

@@ -29,6 +29,14 @@ typedef struct aipc_bell_target {
     bool set;
 } aipc_bell_target;
 
+enum { AIPC_RINGS = 16 };
+
+/* Whom to ring after one hold of the waits lock. */
+typedef struct aipc_rings {
+    aipc_bell_target targets[AIPC_RINGS];
+    uint32_t count;
+} aipc_rings;
+
 /* Makes bell 0.  pre: attached. */
 aipc_status aipc_bells_attach(aipc_seg *seg);
 /* Closes all descriptors and removes this participant's FIFOs. */
@@ -53,6 +61,10 @@ void aipc_bell_woken(aipc_seg *seg, uint32_t bell);
 
 /* Wakes the owner of a bell if it sleeps.  Harmless when it is dead. */
 void aipc_bell_ring(aipc_seg *seg, const aipc_bell_target *target);
+/* True when the bell is among those to ring, or there was room for one more. */
+bool aipc_rings_add(aipc_rings *rings, const aipc_bell_target *target);
+/* Rings them; then there are none. */
+void aipc_rings_ring(aipc_seg *seg, aipc_rings *rings);
 /* Wakes every sleeper: after a recovery, a new participant, a destroyed object. */
 void aipc_bell_ring_all(aipc_seg *seg);
 

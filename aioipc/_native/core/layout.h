@@ -232,14 +232,14 @@ struct aipc_node { /* all under waits */
     uint32_t ready_next, ready_prev; /* in its bell's ready list */
     uint32_t state;
     uint32_t slot, generation; /* whose it is */
-    uint32_t bell;
     uint32_t got;        /* what it was given while it waited, 0: nothing yet.  Its queue's own meaning; TOKEN: a wake-up
-                            that goes to the next in its queue when it leaves without having used it */
+                            that goes to the next in the queue `want` when it leaves without having used it */
+    uint32_t bell;       /* immutable while it stands, so never logged: it shares its word with the next one */
     uint32_t withdrawn;  /* lock-free, never logged: 1 when its owner gave up and could not reach the queue;
                             whoever finds the node first in its queue removes it */
     uint64_t token;      /* the owner's own name for it */
     uint64_t since;      /* CLOCK_MONOTONIC ns when it was enlisted */
-    uint64_t want;       /* what it waits for; immutable while it stands.  Its queue's own meaning */
+    uint64_t want;       /* what it waits for; immutable while it stands, never logged.  Its queue's own meaning */
 };
 #define AIPC_GOT_TOKEN UINT32_MAX
 
@@ -315,17 +315,22 @@ struct aipc_condition {
     uint32_t lock_type;    /* immutable: AIPC_TYPE_LOCK or AIPC_TYPE_RLOCK, of the own one too */
     uint32_t contended;    /* under waits, unlogged statistics: how many ever waited */
     uint64_t notified;     /* under waits, unlogged statistics: how many were notified */
-    struct aipc_wait_queue waiters;
-    uint64_t reserved[2];
+    struct aipc_wait_queue waiters; /* those who have no token */
+    struct aipc_wait_queue served;  /* those who have one, and have not looked yet */
+    uint32_t withdrawn;    /* lock-free, seq_cst, never logged: see aipc_wait_withdraw */
+    uint32_t closed;       /* lock-free, seq_cst: 0, then 1 for ever */
+    uint64_t reserved;
 };
 
 struct aipc_barrier {
     uint64_t parties;      /* immutable, 1 .. AIPC_MAX_NODES */
-    uint64_t word;         /* lock-free readers, written under waits by one exchange: cycle 63 | broken 1 */
-    struct aipc_wait_queue waiters;
+    uint64_t word;         /* lock-free readers, written under waits by one exchange: cycle 62 | through 1 | broken 1 */
+    struct aipc_wait_queue waiters; /* those who want the present cycle; before them, for a moment, those of the last one */
+    struct aipc_wait_queue served;  /* those whose cycle is over; what came of it is in aipc_node.got */
     uint32_t contended;    /* under waits, unlogged statistics: how many ever waited */
-    uint32_t reserved0;
-    uint64_t reserved[3];
+    uint32_t place;        /* under waits: how many of the last cycle were served */
+    uint32_t withdrawn;    /* lock-free, seq_cst, never logged: see aipc_wait_withdraw */
+    uint32_t closed;       /* lock-free, seq_cst: 0, then 1 for ever */
 };
 
 /* Read-write lock: what each participant holds is one word of its own, see rwlock.h. */
@@ -497,7 +502,7 @@ AIPC_CHECK_SIZE(aipc_leader, 96);
 AIPC_CHECK_SIZE(aipc_semaphore, 64);
 AIPC_CHECK_SIZE(aipc_event, 64);
 AIPC_CHECK_SIZE(aipc_limiter, 64);
-AIPC_CHECK_SIZE(aipc_condition, 128);
+AIPC_CHECK_SIZE(aipc_condition, 144);
 AIPC_CHECK_SIZE(aipc_barrier, 64);
 AIPC_CHECK_SIZE(aipc_rwlock, 128);
 AIPC_CHECK_SIZE(aipc_dict, 1088 + 64 + 128);

@@ -2,17 +2,13 @@
 
 #include "os.h"
 
-enum {
-    BELLS = 16, /* rung after one hold of the lock */
-    NODES = 64  /* notified or removed in one hold */
-};
+enum { NODES = 64 }; /* notified or removed in one hold */
 
 typedef struct waking {
     struct aipc_line *line;
     uint32_t left;      /* to be notified */
     uint32_t budget;    /* of this hold */
-    aipc_bell_target targets[BELLS];
-    uint32_t rung;
+    aipc_rings rings;
 } waking;
 
 static aipc_status remove_node(aipc_seg *seg, struct aipc_line *line, uint32_t node) {
@@ -107,20 +103,6 @@ aipc_status aipc_line_recover(aipc_ctx *ctx, const struct aipc_line *line) {
     return status == AIPC_AGAIN ? AIPC_OK : status;
 }
 
-/* True when the bell is among those to ring, or there was room for one more. */
-static bool note_target(waking *w, const struct aipc_node *node) {
-    aipc_bell_target target = {aipc_load_relaxed32(&node->slot), aipc_load_relaxed32(&node->generation),
-                               aipc_load_relaxed32(&node->bell), true};
-    for (uint32_t i = 0; i < w->rung; i++) {
-        const aipc_bell_target *other = &w->targets[i];
-        if (other->slot == target.slot && other->generation == target.generation && other->bell == target.bell)
-            return true;
-    }
-    if (w->rung == BELLS) return false;
-    w->targets[w->rung++] = target;
-    return true;
-}
-
 /* Notifies one node, or removes it when its owner gave up.  AIPC_AGAIN: not in this hold. */
 static aipc_status wake_node(aipc_seg *seg, waking *w, uint32_t number, const struct aipc_node *node) {
     bool gone = withdrawn(node);
@@ -128,8 +110,8 @@ static aipc_status wake_node(aipc_seg *seg, waking *w, uint32_t number, const st
     if (w->budget == 0) return AIPC_AGAIN;
     w->budget--;
     if (gone) return remove_node(seg, w->line, number);
-    if (!note_target(w, node)) return AIPC_AGAIN;
-    aipc_bell_target target; /* noted */
+    aipc_bell_target target = aipc_wait_target(node);
+    if (!aipc_rings_add(&w->rings, &target)) return AIPC_AGAIN;
     aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
     aipc_status status = aipc_tx_finish(&tx, aipc_wait_notify(&tx, number, &target));
     if (status == AIPC_OK) w->left--;
@@ -156,13 +138,12 @@ static aipc_status wake_some(aipc_seg *seg, waking *w) {
 static aipc_status wake_once(aipc_ctx *ctx, waking *w) {
     aipc_seg *seg = ctx->seg;
     w->budget = NODES;
-    w->rung = 0;
     aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
     if (status != AIPC_OK) return status;
     status = wake_some(seg, w);
     decide_order(seg, w->line);
     aipc_domain_unlock(ctx, &seg->waits->domain);
-    for (uint32_t i = 0; i < w->rung; i++) aipc_bell_ring(seg, &w->targets[i]);
+    aipc_rings_ring(seg, &w->rings);
     return status;
 }
 
@@ -172,7 +153,7 @@ aipc_status aipc_line_wake(aipc_ctx *ctx, struct aipc_line *line, uint32_t count
     aipc_status status = AIPC_AGAIN;
     aipc_shield(seg, true);
     /* Those notified first may be back in line before the last ones were reached: so many turns, then all look. */
-    for (uint32_t turns = seg->node_count / BELLS + 2; status == AIPC_AGAIN && turns > 0; turns--)
+    for (uint32_t turns = seg->node_count / AIPC_RINGS + 2; status == AIPC_AGAIN && turns > 0; turns--)
         status = wake_once(ctx, &w);
     aipc_shield(seg, false);
     if (status != AIPC_OK) aipc_wait_rouse(seg);

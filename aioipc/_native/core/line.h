@@ -46,7 +46,6 @@
 
 #include "waiters.h"
 
-#define AIPC_EVERYBODY UINT32_MAX
 #define AIPC_LINE_ORDER_AFTER_NS UINT64_C(1000000)
 
 /* Stands in line.  The caller then looks at its condition before it sleeps.  AIPC_NO_WAITER. */

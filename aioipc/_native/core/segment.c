@@ -49,7 +49,9 @@ static uint64_t layout_hash(void) {
     FOLD(sizeof(struct aipc_domain)); FOLD(sizeof(struct aipc_heap)); FOLD(offsetof(struct aipc_heap, bins));
     FOLD(sizeof(struct aipc_catalog)); FOLD(sizeof(struct aipc_table)); FOLD(sizeof(struct aipc_object));
     FOLD(offsetof(struct aipc_object, name)); FOLD(sizeof(struct aipc_holding));
-    FOLD(sizeof(struct aipc_waits)); FOLD(sizeof(struct aipc_node)); FOLD(sizeof(struct aipc_lock));
+    FOLD(sizeof(struct aipc_waits)); FOLD(sizeof(struct aipc_node)); FOLD(offsetof(struct aipc_node, got));
+    FOLD(sizeof(struct aipc_lock));
+    FOLD(sizeof(struct aipc_condition)); FOLD(sizeof(struct aipc_barrier));
     FOLD(sizeof(struct aipc_line)); FOLD(sizeof(struct aipc_item)); FOLD(sizeof(struct aipc_queue));
     FOLD(sizeof(struct aipc_queue_holder)); FOLD(offsetof(struct aipc_queue, out));
     FOLD(offsetof(struct aipc_queue_out, all_done));

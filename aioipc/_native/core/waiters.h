@@ -22,6 +22,7 @@
 #include "report.h"
 
 #define AIPC_NO_NODE 0u /* node numbers are index + 1 */
+#define AIPC_EVERYBODY UINT32_MAX /* for whoever wakes so many */
 
 /* --- inside a waits transaction (the waits lock is held) --- */
 
@@ -34,8 +35,17 @@ aipc_status aipc_wait_remove(aipc_tx *tx, struct aipc_wait_queue *queue, uint32_
 aipc_status aipc_wait_notify(aipc_tx *tx, uint32_t node, aipc_bell_target *target);
 /* Takes it off the ready list again: it has looked, and goes on waiting. */
 aipc_status aipc_wait_again(aipc_tx *tx, uint32_t node);
+/* Says what a node got, moves it to the end of another queue and notifies it. */
+aipc_status aipc_wait_give(aipc_tx *tx, struct aipc_wait_queue *from, uint32_t node, struct aipc_wait_queue *to,
+                           uint32_t got, aipc_bell_target *target);
+/* aipc_wait_remove for an owner that does not use what it got: a TOKEN goes to the first of the queue it wanted, whom to
+ * ring is *target then. */
+aipc_status aipc_wait_forsake(aipc_tx *tx, struct aipc_wait_queue *queue, uint32_t node, aipc_bell_target *target);
+/* The first node whose owner has not withdrawn it, AIPC_NO_NODE when there is none. */
+aipc_status aipc_wait_first(aipc_seg *seg, const struct aipc_wait_queue *queue, uint32_t *node);
 /* The checked node, or NULL: out of range, or not waiting in `queue` (NULL: in any). */
 struct aipc_node *aipc_wait_node(aipc_seg *seg, uint32_t node, const struct aipc_wait_queue *queue);
+aipc_bell_target aipc_wait_target(const struct aipc_node *node);
 
 /* --- whole operations: they take the waits lock themselves --- */
 
@@ -45,8 +55,19 @@ aipc_status aipc_wait_collect(aipc_ctx *ctx, uint32_t bell, uint64_t *tokens, ui
                               uint32_t *count);
 /* Makes whoever waits look, as after a death.  Needs no lock. */
 void aipc_wait_rouse(aipc_seg *seg);
-/* Removes all nodes of a participant: at detach and in recovery. */
+/* Forsakes all nodes of a participant: at detach and in recovery. */
 aipc_status aipc_waits_release(aipc_ctx *ctx, uint32_t slot);
 aipc_status aipc_waits_check(aipc_ctx *ctx, aipc_report *report);
+/* Reports what is wrong with one queue.  pre: the waits lock.  Returns its length. */
+uint32_t aipc_wait_queue_check(aipc_seg *seg, aipc_report *report, const struct aipc_wait_queue *queue);
+
+/* --- who gives up while a stopped process holds the waits lock --- */
+
+/* Leaves a node of this process to the others.  `withdrawn` counts, in the object, what may still be found by a sweep; it
+ * is 0 only when there is nothing to be found, whatever died in between. */
+void aipc_wait_withdraw(aipc_seg *seg, uint32_t node, uint32_t *withdrawn);
+/* Forsakes what was withdrawn from two queues of one object.  A load when there is nothing. */
+aipc_status aipc_wait_sweep(aipc_ctx *ctx, struct aipc_wait_queue *waiters, struct aipc_wait_queue *served,
+                            uint32_t *withdrawn);
 
 #endif

@@ -12,7 +12,7 @@ static struct aipc_node *waiting_node(aipc_seg *seg, uint32_t number, const stru
     return number == AIPC_NO_NODE ? NULL : aipc_wait_node(seg, number, queue);
 }
 
-static uint32_t walk_queue(aipc_seg *seg, aipc_report *report, const struct aipc_wait_queue *queue) {
+uint32_t aipc_wait_queue_check(aipc_seg *seg, aipc_report *report, const struct aipc_wait_queue *queue) {
     uint32_t count = 0, prev = AIPC_NO_NODE, number = aipc_load_relaxed32(&queue->head);
     struct aipc_node *node;
     while ((node = waiting_node(seg, number, queue)) != NULL && count <= seg->node_count) {
@@ -84,7 +84,7 @@ static void check_node(aipc_seg *seg, aipc_report *report, uint32_t index, total
     if (aipc_load_relaxed32(&queue->head) != index + 1)
         aipc_report_add(report, "W2 head of a wait queue", queue_offset, aipc_load_relaxed32(&queue->head), index + 1);
     else
-        sum->queued += walk_queue(seg, report, queue);
+        sum->queued += aipc_wait_queue_check(seg, report, queue);
 }
 
 static void expect(aipc_report *report, const char *what, uint64_t offset, uint64_t found, uint64_t expected) {
@@ -133,7 +133,7 @@ aipc_status aipc_lock_check(aipc_ctx *ctx, struct aipc_lock *lock, aipc_report *
     if (granted != 0 && aipc_wait_node(seg, granted, &lock->waiters) == NULL &&
         aipc_participant_current(seg, aipc_lock_owner_slot(word), (uint32_t)(word >> 32)))
         aipc_report_add(report, "K1 lock granted to a node that does not wait for it", at, granted, 0);
-    uint32_t queued = walk_queue(seg, report, &lock->waiters);
+    uint32_t queued = aipc_wait_queue_check(seg, report, &lock->waiters);
     if (queued != 0 && (word & AIPC_LOCK_WAITERS) == 0)
         aipc_report_add(report, "K2 waiters nobody would wake", at, word, queued);
     aipc_domain_unlock(ctx, &seg->waits->domain);
