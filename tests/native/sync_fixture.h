@@ -116,6 +116,18 @@ static inline uint32_t sync_collect(int i) {
 /* Sleeps until something may have changed, and says how many were notified. */
 static inline void sync_sleep(int i) { fixture_sleep(&segs[i], bell[i], bell_fd[i]); }
 
+/* Falls asleep without sleeping: true when nothing has rung it so far.  Then: whether somebody has rung it since. */
+static inline bool sync_asleep(int i) {
+    aipc_bell_woken(&segs[i], bell[i]);
+    return !aipc_bell_arm(&segs[i], bell[i]) && aipc_os_poll2(bell_fd[i], -1, 0) == AIPC_AGAIN;
+}
+static inline bool sync_rung(int i) {
+    const bool result = aipc_os_poll2(bell_fd[i], -1, 0) == AIPC_OK;
+    aipc_os_drain(bell_fd[i]);
+    aipc_bell_woken(&segs[i], bell[i]);
+    return result;
+}
+
 /* A node that has waited for long. */
 static inline void sync_age(int i, uint32_t node) { segs[i].nodes[node - 1].since = 0; }
 

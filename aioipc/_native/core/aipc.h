@@ -2,7 +2,9 @@
 #ifndef AIPC_H
 #define AIPC_H
 
+#include "barrier.h"
 #include "check.h"
+#include "condition.h"
 #include "dict.h"
 #include "event.h"
 #include "limiter.h"

@@ -12,39 +12,55 @@ uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t s
     return 0; /* locks have no parts */
 }
 
-/* The object's payload if it is as large as its type needs. */
-static void *payload_of(aipc_seg *seg, const aipc_object_ref *ref, uint64_t needed, aipc_report *report) {
-    void *payload = ref->size < needed ? NULL : aipc_at(seg, ref->payload, needed);
-    if (payload == NULL) aipc_report_add(report, "C1 object is smaller than its type", ref->object, ref->size, needed);
-    return payload;
+/* Bytes an object of this type has at least; 0 for a type that is none of ours. */
+static uint64_t size_of(const aipc_seg *seg, uint64_t type) {
+    switch (type) {
+    case AIPC_TYPE_LOCK:
+    case AIPC_TYPE_RLOCK:
+    case AIPC_TYPE_ONCE: return sizeof(struct aipc_lock);
+    case AIPC_TYPE_LEADER: return sizeof(struct aipc_leader);
+    case AIPC_TYPE_QUEUE: return aipc_queue_object_size(seg->participants);
+    case AIPC_TYPE_DICT: return sizeof(struct aipc_dict);
+    case AIPC_TYPE_RWLOCK: return aipc_rwlock_object_size(seg->participants);
+    case AIPC_TYPE_CONDITION: return sizeof(struct aipc_condition);
+    case AIPC_TYPE_SEMAPHORE:
+    case AIPC_TYPE_BOUNDED_SEMAPHORE: return sizeof(struct aipc_semaphore);
+    case AIPC_TYPE_EVENT: return sizeof(struct aipc_event);
+    case AIPC_TYPE_BARRIER: return sizeof(struct aipc_barrier);
+    case AIPC_TYPE_LIMITER: return aipc_limiter_object_size(seg->participants);
+    default: return 0;
+    }
+}
+
+static aipc_status check_condition(aipc_ctx *ctx, struct aipc_condition *c, aipc_report *report) {
+    aipc_status status = aipc_lock_check(ctx, &c->own, report);
+    return status == AIPC_OK ? aipc_condition_check(ctx, c, report) : status;
+}
+
+static aipc_status check_payload(aipc_ctx *ctx, uint64_t type, void *payload, aipc_report *report) {
+    switch (type) {
+    case AIPC_TYPE_LOCK:
+    case AIPC_TYPE_RLOCK:
+    case AIPC_TYPE_ONCE:
+    case AIPC_TYPE_LEADER: return aipc_lock_check(ctx, payload, report);
+    case AIPC_TYPE_QUEUE: return aipc_queue_check(ctx, payload, report);
+    case AIPC_TYPE_DICT: return aipc_dict_check(ctx, payload, report);
+    case AIPC_TYPE_RWLOCK: return aipc_rwlock_check(ctx, payload, report);
+    case AIPC_TYPE_CONDITION: return check_condition(ctx, payload, report);
+    case AIPC_TYPE_SEMAPHORE:
+    case AIPC_TYPE_BOUNDED_SEMAPHORE: return aipc_semaphore_check(ctx, payload, report);
+    case AIPC_TYPE_EVENT: return aipc_event_check(ctx, payload, report);
+    case AIPC_TYPE_BARRIER: return aipc_barrier_check(ctx, payload, report);
+    case AIPC_TYPE_LIMITER: return aipc_limiter_check(ctx, payload, report);
+    default: return AIPC_OK;
+    }
 }
 
 aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
-    if (ref->type == AIPC_TYPE_LOCK || ref->type == AIPC_TYPE_RLOCK || ref->type == AIPC_TYPE_ONCE ||
-        ref->type == AIPC_TYPE_LEADER) {
-        struct aipc_lock *lock = payload_of(ctx->seg, ref, sizeof *lock, report);
-        return lock == NULL ? AIPC_OK : aipc_lock_check(ctx, lock, report);
-    }
-    if (ref->type == AIPC_TYPE_DICT) {
-        struct aipc_dict *d = payload_of(ctx->seg, ref, sizeof *d, report);
-        return d == NULL ? AIPC_OK : aipc_dict_check(ctx, d, report);
-    }
-    if (ref->type == AIPC_TYPE_QUEUE) {
-        struct aipc_queue *queue = payload_of(ctx->seg, ref, aipc_queue_object_size(ctx->seg->participants), report);
-        return queue == NULL ? AIPC_OK : aipc_queue_check(ctx, queue, report);
-    }
-    if (ref->type == AIPC_TYPE_SEMAPHORE || ref->type == AIPC_TYPE_BOUNDED_SEMAPHORE) {
-        struct aipc_semaphore *s = payload_of(ctx->seg, ref, sizeof *s, report);
-        return s == NULL ? AIPC_OK : aipc_semaphore_check(ctx, s, report);
-    }
-    if (ref->type == AIPC_TYPE_EVENT) {
-        struct aipc_event *e = payload_of(ctx->seg, ref, sizeof *e, report);
-        return e == NULL ? AIPC_OK : aipc_event_check(ctx, e, report);
-    }
-    if (ref->type == AIPC_TYPE_LIMITER) {
-        uint64_t size = aipc_limiter_object_size(ctx->seg->participants);
-        struct aipc_limiter *limiter = payload_of(ctx->seg, ref, size, report);
-        return limiter == NULL ? AIPC_OK : aipc_limiter_check(ctx, limiter, report);
-    }
+    uint64_t needed = size_of(ctx->seg, ref->type);
+    if (needed == 0) return AIPC_OK;
+    void *payload = ref->size < needed ? NULL : aipc_at(ctx->seg, ref->payload, needed);
+    if (payload != NULL) return check_payload(ctx, ref->type, payload, report);
+    aipc_report_add(report, "C1 object is smaller than its type", ref->object, ref->size, needed);
     return AIPC_OK;
 }

@@ -2,7 +2,9 @@
 #ifndef AIPC_TYPES_H
 #define AIPC_TYPES_H
 
+#include "barrier.h"
 #include "catalog.h"
+#include "condition.h"
 #include "dict.h"
 #include "event.h"
 #include "limiter.h"
