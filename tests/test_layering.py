@@ -41,6 +41,7 @@ CORE_PARTS = {
     "queue_take": "queue",
     "catalog_list": "catalog",
     **{f"dict_{part}": "dict" for part in ("build", "check", "read", "shed", "table", "write")},
+    **{f"rwlock_{part}": "rwlock" for part in ("check", "state", "wait")},
     "waiters_check": "lock",  # wait queues and the words of the locks they belong to
 }
 

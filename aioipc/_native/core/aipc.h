@@ -11,6 +11,7 @@
 #include "lock.h"
 #include "os.h"
 #include "queue.h"
+#include "rwlock.h"
 #include "segment.h"
 #include "semaphore.h"
 #include "watch.h"

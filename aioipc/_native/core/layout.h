@@ -334,9 +334,11 @@ struct aipc_barrier {
 };
 
 /* Read-write lock: what each participant holds is one word of its own, see rwlock.h. */
+enum { AIPC_GATE_OPEN = 0, AIPC_GATE_WRITER = 1, AIPC_GATE_WAITERS = 2 };
 struct aipc_rwlock {
     uint64_t fair;         /* immutable: 1 strictly first come first served, 0 writers first */
-    uint64_t gate;         /* lock-free, seq_cst: 0 when nobody but readers holds it and nobody waits.  Written under waits */
+    uint64_t gate;         /* lock-free, seq_cst; written under waits.  OPEN only while nobody writes or waits: readers
+                              need no lock.  WAITERS if somebody waits: who lets go must tell */
     uint64_t abandoned;    /* lock-free readers; written under waits: 1 from the death of a writer until a writer releases */
     uint32_t contended;    /* under waits, unlogged statistics: acquisitions that had to wait */
     uint32_t takeovers;    /* under waits, unlogged statistics: writers found dead */

@@ -10,6 +10,7 @@
 #include "limiter.h"
 #include "lock.h"
 #include "queue.h"
+#include "rwlock.h"
 #include "semaphore.h"
 
 /* Type numbers of built-in objects (aipc_object.type). */
