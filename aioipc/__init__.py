@@ -3,6 +3,9 @@
 from ._names import SegmentInfo
 from ._native._core import Block, BlockingLock, BlockingQueue
 from ._native._msgpack import View
+from .barrier import Barrier, BarrierStatistics, BlockingBarrier
+from .capacity_limiter import BlockingCapacityLimiter, CapacityLimiter, CapacityLimiterStatistics
+from .condition import BlockingCondition, Condition, ConditionStatistics
 from .errors import (
     AlreadyExistsError,
     BrokenBarrierError,
@@ -27,6 +30,7 @@ from .errors import (
     TypeMismatchError,
     WouldBlock,
 )
+from .event import BlockingEvent, Event, EventStatistics
 from .leader import BlockingLeader, Leader
 from .lock import Lock, LockStatistics
 from .objects import SharedObject, anonymous_instance, unique_instance
@@ -34,7 +38,9 @@ from .once import BlockingOnce, Once
 from .queue import Codec, Lease, Queue, QueueStatistics
 from .report import Finding, Report
 from .rlock import RLock, RLockStatistics
+from .rwlock import BlockingRWGuard, BlockingRWLock, RWGuard, RWLock, RWLockStatistics
 from .segment import ManagedSegment, Participant
+from .semaphore import BlockingSemaphore, BoundedSemaphore, Semaphore, SemaphoreStatistics
 from .shared_dict import MISSING, DictStatistics, SharedDict
 from .shared_memory import ManagedSharedMemory
 
@@ -59,6 +65,27 @@ __all__ = [
     "LockStatistics",
     "RLock",
     "RLockStatistics",
+    "RWLock",
+    "RWGuard",
+    "BlockingRWLock",
+    "BlockingRWGuard",
+    "RWLockStatistics",
+    "Condition",
+    "BlockingCondition",
+    "ConditionStatistics",
+    "Semaphore",
+    "BoundedSemaphore",
+    "BlockingSemaphore",
+    "SemaphoreStatistics",
+    "Event",
+    "BlockingEvent",
+    "EventStatistics",
+    "Barrier",
+    "BlockingBarrier",
+    "BarrierStatistics",
+    "CapacityLimiter",
+    "BlockingCapacityLimiter",
+    "CapacityLimiterStatistics",
     "Once",
     "BlockingOnce",
     "Leader",

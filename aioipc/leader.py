@@ -17,10 +17,10 @@ __all__ = ["BlockingLeader", "Leader"]
 class Leader(_core.LeaderHandle, Lockable):
     """Leadership among processes.
 
-    `await leader.campaign()` waits until this process leads and gives its term: a number that is higher with every
-    leader, so that whoever gets orders from two can tell the later one (a fencing token).  Leadership lasts until
-    `resign()`.  When the leader's process dies, the next candidate leads at once, and `abandoned` is True
-    until it resigns.  A stopped leader goes on leading: its process may still act when it is resumed.
+    `await leader.campaign()` waits until this process leads and gives its term: a number that is higher with
+    every leader, so that whoever gets orders from two can tell the later one (a fencing token).  Leadership
+    lasts until `resign()`.  When the leader's process dies, the next candidate leads at once, and `abandoned`
+    is True until it resigns.  A stopped leader goes on leading: its process may still act when it is resumed.
 
     Candidates are served first come first served.  Cancelling a campaign leaves no trace.  Leadership is the
     process's: any of its tasks may resign.  Parameters: the segment and the name.
@@ -100,7 +100,8 @@ class BlockingLeader:
         self._leader = leader
 
     def campaign(self, timeout: float | None = None) -> int | None:
-        """Blocks until this process leads, `timeout` seconds at most: its term, None when the time was over."""
+        """Blocks until this process leads, `timeout` seconds at most: its term,
+        None when the time was over."""
         term: int | None = self._leader._block(timeout)
         return term
 

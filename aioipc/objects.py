@@ -1,6 +1,7 @@
 """What all objects in a segment have in common: names, types, identity, pickling."""
 
 import enum
+import operator
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from ._native import _core
@@ -96,6 +97,16 @@ class SharedObject(_core.Handle):
         self._bind(segment, segment._opening, self._fitting(pin, plain))
         return created
 
+    def _find_or_refuse(self, segment: "ManagedSegment", name: "ObjectName | New", needed: str) -> None:
+        """
+        or types that cannot be constructed without an option that was left out: TypeError says `needed`."""
+        if isinstance(name, New) or name is None or name is anonymous_instance:
+            raise TypeError(needed)
+        pin = segment._opening_checked().attachment.find(*encode_name(type(self), name))
+        if pin is None:
+            raise TypeError(needed)
+        self._bind(segment, segment._opening, self._fitting(pin, name))
+
     @classmethod
     def _payload_size(cls, segment: "ManagedSegment") -> int:
         """Bytes of such an object in that segment."""
@@ -156,6 +167,14 @@ def encode_name(cls: type[SharedObject], name: ObjectName) -> tuple[int, bytes]:
             f"an object's name has at most {_core.NAME_MAX} bytes of UTF-8, this one {len(encoded)}"
         )
     return _core.NAMED, encoded
+
+
+def whole(option: str, value: int) -> int:
+    """An option that must be an integer."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{option} must be an int, not {value!r}") from None
 
 
 def kind_of(handle: SharedObject) -> Kind:

@@ -16,10 +16,10 @@ __all__ = ["BlockingOnce", "Once"]
 class Once(_core.OnceHandle, Lockable):
     """Something that is to be done once, by whoever comes first.
 
-    `async with once as first:` gives True to one task of all processes; the others wait until its block has ended.
-    When the block ends without an exception it is done for ever: everybody who waits or comes later
-    gets False, at once.  When it raises or is cancelled, or its process is killed, the next one who waits gets True
-    and takes over; `abandoned` then tells that somebody died in the middle.
+    `async with once as first:` gives True to one task of all processes; the others wait until its block has
+    ended. When the block ends without an exception it is done for ever: everybody who waits or comes later
+    gets False, at once.  When it raises or is cancelled, or its process is killed, the next one who waits
+    gets True and takes over; `abandoned` then tells that somebody died in the middle.
 
     Parameters: the segment and the name.  To do it once more, `segment.destroy(Once, name)`: who still waits
     gets ClosedError.

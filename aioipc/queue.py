@@ -1,6 +1,5 @@
 """Queue: items from any number of processes to any number of processes, first in first out."""
 
-import operator
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, Ty
 from . import _waiting
 from ._native import _core
 from .errors import IPCError, OptionMismatchError, QueueShutDown
-from .objects import New, ObjectName, SharedObject
+from .objects import New, ObjectName, SharedObject, whole
 
 if TYPE_CHECKING:
     from .segment import ManagedSegment
@@ -105,8 +104,8 @@ class Queue(SharedObject, _core.QueueHandle, Generic[T]):
         codec: str | Codec | None = None,
     ) -> None:
         number, encoder = _codec_number(codec)
-        most = max(_whole("maxsize", maxsize), 0)
-        if max_bytes is not None and _whole("max_bytes", max_bytes) < 1:
+        most = max(whole("maxsize", maxsize or 0), 0)
+        if max_bytes is not None and whole("max_bytes", max_bytes) < 1:
             raise ValueError(f"max_bytes must be at least 1 byte, or None, not {max_bytes!r}")
         attachment = segment._opening_checked().attachment
         image = _core.queue_image(attachment, most, max_bytes or 0, number or 0)
@@ -304,15 +303,6 @@ class _BlockingLease(Lease[T]):
 
     async def __aenter__(self) -> NoReturn:
         raise TypeError("use 'with queue.blocking.lease()', or 'async with queue.lease()' in a coroutine")
-
-
-def _whole(option: str, value: int | None) -> int:
-    if value is None:
-        return 0
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{option} must be an int, not {value!r}") from None
 
 
 def _shown(option: str, value: Any) -> str:

@@ -27,11 +27,11 @@ class RLock(_core.RLockHandle, Lockable):
 
     Parameters, order, cancellation and death are those of `Lock`.  The task that holds it takes it again at
     once, and gives it back with as many releases; other tasks of the same process wait, as other processes
-    do.  Only its owner may release it, else NotOwnerError.  A thread that runs an event loop is two owners: the
-    task that awaits, and the thread through `.blocking`.
+    do.  Only its owner may release it, else NotOwnerError.  A thread that runs an event loop is two owners:
+    the task that awaits, and the thread through `.blocking`.
 
-    When the owner's process dies, the next waiter gets it at once, however deep it was held, and sees `abandoned`.
-    A task that ends without releasing keeps it, as with `threading.RLock`.
+    When the owner's process dies, the next waiter gets it at once, however deep it was held, and sees
+    `abandoned`. A task that ends without releasing keeps it, as with `threading.RLock`.
 
     Example::
 

@@ -52,7 +52,19 @@ PYTHON_LEVELS = (
     {"_names", "_waiting", "report"},
     {"objects"},
     {"segment"},
-    {"lock", "queue", "shared_dict", "shared_memory"},
+    {
+        "barrier",
+        "capacity_limiter",
+        "event",
+        "lock",
+        "queue",
+        "rwlock",
+        "semaphore",
+        "shared_dict",
+        "shared_memory",
+    },
+    {"leader", "once", "rlock"},  # kinds of locks
+    {"condition"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
     {"testing"},
     {"demo"},

@@ -14,7 +14,7 @@ ALLOWED = r"""
 .*\.__pyx_capi__
 .*\.(Block|BlockingLock|BlockingQueue|Operation|View)\.__init__
 # made by the binding alone
-.*\._core\.(CopiedValue|DictPin|Done|LinePin|LockPin|Message|PinnedValue|QueuePin|Sleeper)
+.*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Message|PinnedValue|Sleeper)
 # for the type checker alone
 .*\._core\.Peeked
 # the stub names the parameter of __cinit__
@@ -23,7 +23,7 @@ ALLOWED = r"""
 # what the module itself imports
 .*\._msgpack\.(ItemsView|KeysView|ValuesView|datetime|timedelta|timezone|msgpack|ClosedError|CorruptSegmentError)
 # `disjoint_base` needs a newer typing_extensions than users may have
-.*\._core\.(Attachment|Block|BlockingLock|DictHandle|Handle|LockHandle|Opening|Operation|Pin|QueueHandle|QueueOperation)
+.*\._core\.(Attachment|Block|BlockingLock|Lockable|Opening|Pin|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._msgpack\.Owner
 """
 

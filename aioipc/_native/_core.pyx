@@ -30,6 +30,7 @@ from weakref import WeakValueDictionary, ref as weakref
 
 from aioipc.errors import (
     AlreadyExistsError,
+    BrokenBarrierError,
     ClosedError,
     CorruptSegmentError,
     IncompatibleSegmentError,
@@ -61,6 +62,21 @@ MAX_PARTICIPANTS = AIPC_MAX_PARTICIPANTS
 TYPE_RLOCK = AIPC_TYPE_RLOCK
 TYPE_ONCE = AIPC_TYPE_ONCE
 TYPE_LEADER = AIPC_TYPE_LEADER
+TYPE_RWLOCK = AIPC_TYPE_RWLOCK
+TYPE_CONDITION = AIPC_TYPE_CONDITION
+TYPE_SEMAPHORE = AIPC_TYPE_SEMAPHORE
+TYPE_BOUNDED_SEMAPHORE = AIPC_TYPE_BOUNDED_SEMAPHORE
+TYPE_EVENT = AIPC_TYPE_EVENT
+TYPE_BARRIER = AIPC_TYPE_BARRIER
+TYPE_LIMITER = AIPC_TYPE_LIMITER
+SEMAPHORE_MAX = AIPC_SEMAPHORE_MAX
+EVERYBODY = <uint32_t>AIPC_EVERYBODY
+NO_LIMIT = AIPC_LIMITER_NO_LIMIT
+PARTIES_MAX = AIPC_MAX_NODES
+CONDITION_SIZE = sizeof(aipc_condition)
+SEMAPHORE_SIZE = sizeof(aipc_semaphore)
+EVENT_SIZE = sizeof(aipc_event)
+BARRIER_SIZE = sizeof(aipc_barrier)
 LOCK_SIZE = sizeof(aipc_lock)
 LEADER_SIZE = sizeof(aipc_leader)
 
@@ -86,6 +102,7 @@ cdef dict _ERRORS = {
     AIPC_INVALID: (ValueError, "{what}: not a block of this segment that a user may free, or out of range"),
     AIPC_NOT_OWNER: (NotOwnerError, "{what}: this process does not hold it"),
     AIPC_CLOSED: (ClosedError, "{what}: the object was destroyed, or the segment closed"),
+    AIPC_BROKEN: (BrokenBarrierError, "{what}: the barrier is broken"),
     AIPC_SHUT_DOWN: (QueueShutDown, "{what}: the queue was shut down"),
     AIPC_FORKED: (ClosedError, "{what}: the segment belongs to the parent process"),
     AIPC_STALLED: (
@@ -253,6 +270,10 @@ include "_operation.pxi"
 include "_tasks.pxi"
 include "_lock.pxi"
 include "_lock_kinds.pxi"
+include "_semaphore.pxi"
+include "_rwlock.pxi"
+include "_condition.pxi"
+include "_barrier.pxi"
 include "_queue_items.pxi"
 include "_queue.pxi"
 include "_queue_operations.pxi"

@@ -158,6 +158,25 @@ cdef class Lockable(Handle):
             self._passed_on()
         return 0
 
+    # --- for a condition beside it
+
+    cdef int require_held(self, bint thread) except -1:
+        """NotOwnerError when it is not held by this process (an RLock: by who runs here)."""
+        cdef aipc_lock_stats stats
+        self.attached("lock")
+        aipc_lock_stats_get(self.lock.seg, self.lock.lock, &stats)
+        if not stats.mine:
+            raise NotOwnerError(f"this process does not hold {self!r}")
+        return 0
+
+    cdef Py_ssize_t let_go(self, bint thread) except -1:
+        """Releases it wholly; how deep it was held."""
+        self.give(thread)
+        return 1
+
+    cdef void deepen(self, Py_ssize_t depth) noexcept:
+        """It was acquired again, and is to be as deep as it was."""
+
     def _passed_on(self):
         """Called after a release while tasks or threads of this process wait."""
 

@@ -41,8 +41,25 @@ cdef class RLockHandle(LockHandle):
         cdef RLockPin pin = <RLockPin>self.lock
         if pin.depth == 0 or pin.owner != who:
             raise NotOwnerError(f"{self!r} is not held by the {'thread' if type(who) is int else 'task'} that tries to "
-                                "release it; an RLock is released by its owner")
+                                "use it")
         return 0
+
+    cdef int require_held(self, bint thread) except -1:
+        return self.owned(who_runs(thread))
+
+    cdef Py_ssize_t let_go(self, bint thread) except -1:
+        cdef RLockPin pin = <RLockPin>self.lock
+        cdef Py_ssize_t depth = pin.depth
+        pin.depth = 1
+        try:
+            self.give(thread)
+        except BaseException:
+            pin.depth = depth
+            raise
+        return depth
+
+    cdef void deepen(self, Py_ssize_t depth) noexcept:
+        (<RLockPin>self.lock).depth = depth
 
     def _depth(self) -> int:
         """How many times over its owner in this process holds it."""

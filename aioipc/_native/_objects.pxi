@@ -98,6 +98,18 @@ cdef Pin _pin_of(uint64_t type):
         return RLockPin.__new__(RLockPin)
     if type == AIPC_TYPE_LOCK or type == AIPC_TYPE_ONCE or type == AIPC_TYPE_LEADER:
         return LockPin.__new__(LockPin)
+    if type == AIPC_TYPE_RWLOCK:
+        return RWLockPin.__new__(RWLockPin)
+    if type == AIPC_TYPE_CONDITION:
+        return ConditionPin.__new__(ConditionPin)
+    if type == AIPC_TYPE_SEMAPHORE or type == AIPC_TYPE_BOUNDED_SEMAPHORE:
+        return SemaphorePin.__new__(SemaphorePin)
+    if type == AIPC_TYPE_EVENT:
+        return EventPin.__new__(EventPin)
+    if type == AIPC_TYPE_BARRIER:
+        return BarrierPin.__new__(BarrierPin)
+    if type == AIPC_TYPE_LIMITER:
+        return LimiterPin.__new__(LimiterPin)
     if type == AIPC_TYPE_QUEUE:
         return QueuePin.__new__(QueuePin)
     if type == AIPC_TYPE_DICT:

@@ -55,8 +55,8 @@ def operations(object run not None, object bell_here not None):
 cdef class LinePin(Pin):
     """An object with lines that tasks and threads of this process stand in."""
 
-    cdef uint32_t local[3]                # how many, by line
-    cdef uint32_t at_bell[3][AIPC_BELLS]  # and by event loop or thread
+    cdef uint32_t local[4]                # how many, by line
+    cdef uint32_t at_bell[4][AIPC_BELLS]  # and by event loop or thread
 
     cdef int bound(self) except -1:
         memset(self.local, 0, sizeof(self.local))

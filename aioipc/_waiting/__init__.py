@@ -21,7 +21,7 @@ from .._native._core import Attachment, Opening
 from . import _asyncio
 from ._doorbell import Doorbell, Waitable, all_of, find, sweep
 
-__all__ = ["checkpoint", "close", "passed_on", "wait"]
+__all__ = ["checkpoint", "close", "passed_on", "shielded", "wait"]
 
 
 def _under_trio() -> bool:
@@ -55,6 +55,17 @@ async def _run(operation: _core.Operation) -> Any:
     return operation.result
 
 
+async def shielded(operation: _core.Operation) -> BaseException | None:
+    """Awaits the operation to its end, whatever cancels it meanwhile: returns that,
+    for the caller to raise."""
+    if _core.checkpoint_wanted():
+        from . import _trio
+
+        await _trio.shielded(operation)
+        return None
+    return await _asyncio.shielded(operation)
+
+
 def _bell_here(attachment: Attachment) -> int:
     """The bell of the running loop; -1: there is no loop, or nobody has waited in it yet."""
     doorbell = find(attachment, _running())
@@ -71,7 +82,10 @@ def _trio_task() -> Any:
 
 
 # What asyncio.current_task(loop) does; itself it is written in Python before 3.12, and takes twice as long.
-_task_of = asyncio.current_task if sys.version_info >= (3, 12) else asyncio.tasks._current_tasks.get
+if sys.version_info >= (3, 12):
+    _task_of: Any = asyncio.current_task
+else:
+    _task_of = vars(asyncio.tasks)["_current_tasks"].get
 _core.tasks(asyncio._get_running_loop, _task_of, _trio_task)
 
 

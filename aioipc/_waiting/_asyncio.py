@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from .._native._core import Attachment
+from .._native._core import Attachment, Operation
 from ._doorbell import Doorbell, Place, Waitable, find
 
 
@@ -53,6 +54,31 @@ class AsyncioDoorbell(Doorbell):
     def _unhook(self) -> None:
         if not self.loop.is_closed():
             self.loop.remove_reader(self._epoll.fileno())
+
+
+async def shielded(operation: Operation) -> BaseException | None:
+    """Awaits the operation to its end; returns the latest cancellation.
+
+    In a task of its own, so that it keeps its place in line; it is this one's for whoever asks who runs.
+    """
+    cancelled: BaseException | None = None
+    operation.close()  # it is not awaited itself
+    if not operation.ready():
+        waiting = asyncio.ensure_future(doorbell(operation.opening.attachment).wait(operation))
+        with _shield_of_anyio():
+            while not waiting.done():
+                try:
+                    await asyncio.shield(waiting)
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        waiting.result()  # CancelledError: the loop is shut down
+    return cancelled
+
+
+def _shield_of_anyio() -> contextlib.AbstractContextManager[Any]:
+    """Its scopes cancel again in each turn of the loop."""
+    anyio = sys.modules.get("anyio")
+    return contextlib.nullcontext() if anyio is None else anyio.CancelScope(shield=True)
 
 
 def doorbell(attachment: Attachment) -> Doorbell:

@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from .._native._core import Attachment
+from .._native._core import Attachment, Operation
 from ._doorbell import Doorbell, Place, Waitable, find
 
 checkpoint = trio.lowlevel.checkpoint
@@ -89,6 +89,12 @@ class TrioDoorbell(Doorbell):
     def _unhook(self) -> None:
         with contextlib.suppress(RuntimeError):  # trio has ended
             trio.lowlevel.notify_closing(self._epoll.fileno())
+
+
+async def shielded(operation: Operation) -> None:
+    """Awaits the operation to its end.  What cancels it comes back at the next checkpoint."""
+    with trio.CancelScope(shield=True):
+        await operation
 
 
 def running() -> trio.lowlevel.TrioToken:

@@ -289,7 +289,8 @@ struct aipc_semaphore {
     uint64_t value;      /* lock-free, seq_cst CAS: permits to be had.  Nobody owns them: a death changes nothing */
     uint64_t bound;      /* immutable: `value` never exceeds it; UINT32_MAX when it was made without a bound */
     struct aipc_line line;
-    uint64_t reserved[2];
+    uint64_t initial;    /* immutable: what `value` was at first */
+    uint64_t reserved;
 };
 
 struct aipc_event {

@@ -1,7 +1,7 @@
 #include "semaphore.h"
 
 void aipc_semaphore_init(struct aipc_semaphore *image, uint64_t value, uint64_t bound) {
-    *image = (struct aipc_semaphore){.value = value, .bound = bound};
+    *image = (struct aipc_semaphore){.value = value, .bound = bound, .initial = value};
 }
 
 aipc_status aipc_semaphore_try(struct aipc_semaphore *s, uint32_t node) {

@@ -1,0 +1,177 @@
+# Condition: waiting for a notification beside a lock.  Part of _core.pyx.
+
+@cython.no_gc_clear  # its last act needs what it refers to
+cdef class ConditionPin(LockPin):
+    """One condition, as this process knows it.  It begins with a lock of its own, so it is that lock's pin too."""
+
+    cdef aipc_condition *condition
+
+    cdef int bound(self) except -1:
+        if self.ref.size < sizeof(aipc_condition):
+            raise CorruptSegmentError(f"the condition at offset {self.ref.object:#x} has {self.ref.size} bytes")
+        self.condition = <aipc_condition *>(self.seg.base + self.ref.payload)
+        return LockPin.bound(self)
+
+    cdef int close(self) except -1:
+        cdef aipc_ctx *ctx = self.attachment.enter()
+        cdef aipc_status status = aipc_condition_close(ctx, self.condition)
+        aipc_ctx_leave(ctx)
+        check(self.seg, status, "destroying a condition")
+        return LockPin.close(self)
+
+
+cdef class ConditionHandle(Handle):
+    """What Condition does without waiting."""
+
+    cdef ConditionPin condition
+    cdef Lockable held  # the lock beside it
+
+    def _bind(self, object segment, Opening opening not None, Pin pin not None):
+        Handle._bind(self, segment, opening, pin)
+        self.condition = <ConditionPin?>pin
+
+    def _beside(self, Lockable lock not None):
+        """This is its lock."""
+        self.held = lock
+
+    def _lock_identity(self):
+        """(offset, serial, type) of the lock; the offset is 0 when it is the condition's own."""
+        self.attached("condition")
+        cdef aipc_condition *condition = self.condition.condition
+        return condition.lock, condition.lock_serial, condition.lock_type
+
+    def _waiting(self, bint thread):
+        """Waits for a notification; the lock is released when it stands in line.  NotOwnerError without the lock."""
+        cdef ConditionOperation operation = ConditionOperation.__new__(ConditionOperation)
+        self.usable("condition")
+        self.held.require_held(thread)
+        operation.opening, operation.attachment, operation.seg = self.opening, self.pin.attachment, self.pin.seg
+        operation.handle, operation.condition, operation.thread = self, self.condition, thread
+        return operation
+
+    def _notify(self, uint32_t count, bint thread):
+        """Notifies so many; NotOwnerError without the lock."""
+        global shield
+        cdef aipc_ctx *ctx = NULL
+        self.usable("condition")
+        self.held.require_held(thread)
+        check(self.pin.seg, enter_at_last(self.pin.seg, &ctx), "notifying")
+        shield += 1
+        cdef aipc_status status = aipc_condition_notify(ctx, self.condition.condition, count)
+        shield -= 1
+        aipc_ctx_leave(ctx)
+        check(self.pin.seg, status, "notifying")
+        if self.condition.local[1] > 0:
+            self._passed_on()
+
+    def _passed_on(self):
+        """Called after a change while tasks or threads of this process wait for it."""
+
+    def _statistics(self):
+        """(waiters, ever waited, ever notified)."""
+        self.attached("condition")
+        cdef aipc_condition *condition = self.condition.condition
+        return aipc_condition_waiting(condition), condition.contended, condition.notified
+
+
+@cython.final
+@cython.no_gc_clear  # its last act needs what it refers to
+cdef class ConditionOperation(Operation):
+    """`condition.wait()`, until it is notified.  It keeps its place and what it got until `settle`, so that a process
+    killed before it has the lock again takes no notification with it."""
+
+    cdef ConditionHandle handle
+    cdef ConditionPin condition
+    cdef bint thread
+    cdef Py_ssize_t depth           # of the lock, while it is released
+    cdef readonly bint notified
+
+    cdef object attempt(self):
+        return NOT_YET
+
+    cdef void counted(self, int change) noexcept:
+        self.condition.counted(1, self.bell, change)
+
+    @property
+    def released(self) -> bool:
+        """Whether the lock is to be acquired again."""
+        return self.depth > 0
+
+    def reacquiring(self):
+        """The operation that acquires the lock again."""
+        return self.handle.held.acquiring(True, self.thread)
+
+    def reacquired(self):
+        """The lock is held again: as deep as before."""
+        self.handle.held.deepen(self.depth)
+        self.depth = 0
+
+    def wait(self, uint32_t bell, uint64_t token):
+        """Stands in line, then releases the lock."""
+        cdef uint32_t node = 0
+        self.handle.usable("condition")
+        self.handle.held.require_held(self.thread)
+        cdef aipc_ctx *ctx = self.attachment.enter()
+        cdef aipc_status status = aipc_condition_stand(ctx, self.condition.condition, bell, token, &node)
+        aipc_ctx_leave(ctx)
+        check(self.seg, status, "waiting for a condition")
+        self.node, self.bell, self.identity = node, bell, self.seg.self
+        self.counted(1)
+        try:
+            self.depth = self.handle.held.let_go(self.thread)
+        except BaseException:
+            self.withdraw()
+            raise
+        return self
+
+    def look(self) -> bool:
+        """Whether it was notified; it keeps its place."""
+        if self.node == 0 or self.identity != self.seg.self:
+            raise ClosedError("the segment was closed while waiting for a condition")
+        if self.condition.gone():
+            self.withdraw()
+            raise ClosedError("the condition was destroyed")
+        self.notified = aipc_condition_notified(self.seg, self.node)
+        return self.notified
+
+    def cancel(self):
+        """Gives up, unless it was notified and `look` has found that."""
+        if not self.notified:
+            Operation.cancel(self)
+
+    def settle(self):
+        """Uses the notification up."""
+        cdef uint32_t node = self.node
+        if node == 0 or self.identity != self.seg.self:
+            return
+        cdef aipc_ctx *ctx = NULL
+        check(self.seg, enter_at_last(self.seg, &ctx), "waiting for a condition")
+        cdef aipc_status status = aipc_condition_look(ctx, self.condition.condition, node)
+        aipc_ctx_leave(ctx)
+        if status == AIPC_OK or status == AIPC_CLOSED:
+            self.node = 0
+            self.counted(-1)
+        if status != AIPC_CLOSED:  # else it was destroyed after the notification
+            check(self.seg, status, "waiting for a condition")
+
+    def forsake(self):
+        """Gives up for good: a notification goes to the next."""
+        Operation.cancel(self)
+
+    cdef aipc_status leave(self, aipc_ctx *ctx, uint32_t node) noexcept:
+        return aipc_condition_cancel(ctx, self.condition.condition, node)
+
+
+aioipc_set_am_send(ConditionOperation, _send)
+
+
+def condition_image(Lockable lock) -> bytes:
+    """What a new condition starts with; None: with a lock of its own."""
+    cdef aipc_condition image
+    memset(&image, 0, sizeof(image))
+    image.lock_type = AIPC_TYPE_LOCK
+    if lock is not None:
+        lock.usable("lock")
+        image.lock, image.lock_serial = lock.lock.ref.object, lock.lock.ref.serial
+        image.lock_type = <uint32_t>lock.lock.ref.type
+    return (<char *>&image)[:sizeof(image)]
