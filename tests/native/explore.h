@@ -73,11 +73,12 @@ static inline int explore_candidates(int *candidates, bool may_stay, bool may_le
     return count;
 }
 
-/* Takes the recorded choice while replaying, the first alternative after that. */
+/* Takes the recorded choice while replaying, the first alternative after that; and when a clock made this run differ. */
 static inline int explore_choose(const int *candidates, int count) {
     if (count == 1) return candidates[0];
     CHECK(explorer.depth < EXPLORE_DEPTH);
     const int d = explorer.depth++;
+    if (d < explorer.replay && explorer.alternatives[d] != count) explorer.replay = d;
     if (d >= explorer.replay) {
         explorer.taken[d] = 0;
         explorer.alternatives[d] = (unsigned char)count;

@@ -77,7 +77,7 @@ static inline bool sync_tidy(aipc_status (*object_check)(aipc_ctx *ctx, aipc_rep
 /* In the long form one preemption more, and fifty times as many schedules. */
 static inline struct explored sync_explore(const char *what, struct exploration plan) {
     plan.preemptions += harness_full();
-    if (plan.max_schedules == 0) plan.max_schedules = harness_full() ? 400000 : 8000;
+    if (plan.max_schedules == 0) plan.max_schedules = harness_full() ? 400000 : 20000;
     if (plan.reset == NULL) plan.reset = sync_reset;
     sync_threads = plan.threads;
     const struct explored result = explore(&plan);

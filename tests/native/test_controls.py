@@ -84,27 +84,49 @@ def test_the_long_soak_finds_a_log_written_too_late(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "sound", "broken"),
+    ("file", "sound", "broken", "program"),
     [
-        ("line.c", "(void)aipc_exchange_seq_cst32(&line->asleep, 1);", ""),
+        ("line.c", "(void)aipc_exchange_seq_cst32(&line->asleep, 1);", "", "test_queue_explore"),
         pytest.param(
-            "line.c", "if (w->left == 0) return AIPC_OK;", "if (w->left == 0) break;", marks=pytest.mark.slow
+            "line.c",
+            "if (w->left == 0) return AIPC_OK;",
+            "if (w->left == 0) break;",
+            "test_queue_explore",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             "queue.c",
             "if (aipc_line_asleep(line) && usable_by_next(queue, role))",
             "if (false)",
+            "test_queue_explore",
+            marks=pytest.mark.slow,
+        ),
+        ("semaphore.c", "(void)aipc_line_wake(ctx, &s->line, 1);", ";", "test_sync_explore"),
+        pytest.param(
+            "semaphore.c",
+            "value <= reserved",
+            "value == 0 || reserved != 0",
+            "test_sync_explore",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "line.c",
+            "if (ordered && withdrawn(head)) (void)aipc_exchange_seq_cst32(&line->ordered, 0);",
+            "",
+            "test_sync_explore",
             marks=pytest.mark.slow,
         ),
     ],
-    ids=["not asleep", "all awake", "not passed on"],
+    ids=["not asleep", "all awake", "not passed on", "permits kept", "stopped head", "withdrawn head"],
 )
-def test_the_explorer_finds_a_lost_wake_up(file: str, sound: str, broken: str, tmp_path: Path) -> None:
+def test_the_explorer_finds_a_lost_wake_up(
+    file: str, sound: str, broken: str, program: str, tmp_path: Path
+) -> None:
     core = shutil.copytree(CORE, tmp_path / "core")
     text = (core / file).read_text()
     assert sound in text
     (core / file).write_text(text.replace(sound, broken, 1))
-    program = build("test_queue_explore", tmp_path, "-DAIPC_HOOK", core=core)
-    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    binary = build(program, tmp_path, "-DAIPC_HOOK", core=core)
+    done = subprocess.run([binary], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "deadlock violated" in done.stderr
