@@ -38,6 +38,18 @@ def build(source: str, folder: Path, *flags: str, core: Path = CORE) -> Path:
     return program
 
 
+def failure(program: str, file: str, sound: str, broken: str, folder: Path) -> str:
+    """What the hooked program says when it fails with one place of the core replaced."""
+    core = shutil.copytree(CORE, folder / "core")
+    text = (core / file).read_text()
+    assert sound in text
+    (core / file).write_text(text.replace(sound, broken, 1))
+    command = [build(program, folder, "-DAIPC_HOOK", core=core)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    return done.stderr
+
+
 @pytest.mark.parametrize("broken", ["NO_LOG", "ORDER"])
 def test_the_crash_sweep_finds_a_broken_log(broken: str, tmp_path: Path) -> None:
     program = build("test_heap_crash", tmp_path, "-DAIPC_HOOK", f"-DAIPC_BREAK_{broken}")
@@ -122,11 +134,47 @@ def test_the_long_soak_finds_a_log_written_too_late(tmp_path: Path) -> None:
 def test_the_explorer_finds_a_lost_wake_up(
     file: str, sound: str, broken: str, program: str, tmp_path: Path
 ) -> None:
-    core = shutil.copytree(CORE, tmp_path / "core")
-    text = (core / file).read_text()
-    assert sound in text
-    (core / file).write_text(text.replace(sound, broken, 1))
-    binary = build(program, tmp_path, "-DAIPC_HOOK", core=core)
-    done = subprocess.run([binary], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "deadlock violated" in done.stderr
+    assert "deadlock violated" in failure(program, file, sound, broken, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "sound", "broken", "program", "finding"),
+    [
+        (
+            "waiters.c",
+            "return aipc_wait_give(tx, from, heir, queue, AIPC_GOT_TOKEN, target);",
+            "return AIPC_OK;",
+            "test_condition_explore",
+            "deadlock violated",
+        ),
+        pytest.param(
+            "condition.c",
+            "aipc_wait_rouse(seg); /* a token",
+            "/* a token",
+            "test_condition_explore",
+            "deadlock violated",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "waiters.c",
+            "aipc_tx_set32(tx, &node->got, got);",
+            "aipc_store_relaxed32(&node->got, got);",
+            "test_condition_deaths",
+            "death at point",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "barrier.c",
+            "aipc_status status = settle(seg, b, rings);\n    leave",
+            "aipc_status status = AIPC_OK;\n    leave",
+            "test_barrier_explore",
+            "deadlock violated",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["token kept", "in silence", "token not logged", "nobody told"],
+)
+def test_broken_conditions_and_barriers_are_found(
+    file: str, sound: str, broken: str, program: str, finding: str, tmp_path: Path
+) -> None:
+    assert finding in failure(program, file, sound, broken, tmp_path)
