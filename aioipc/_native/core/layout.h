@@ -340,13 +340,15 @@ struct aipc_rwlock {
     uint64_t fair;         /* immutable: 1 strictly first come first served, 0 writers first */
     uint64_t gate;         /* lock-free, seq_cst; written under waits.  OPEN only while nobody writes or waits: readers
                               need no lock.  WAITERS if somebody waits: who lets go must tell */
-    uint64_t abandoned;    /* lock-free readers; written under waits: 1 from the death of a writer until a writer releases */
+    uint64_t abandoned;    /* lock-free readers.  1: set under waits by who finds a writer dead; 0: by the next writer when
+                              it lets go */
     uint32_t contended;    /* under waits, unlogged statistics: acquisitions that had to wait */
     uint32_t takeovers;    /* under waits, unlogged statistics: writers found dead */
     struct aipc_wait_queue waiters[4]; /* by aipc_rwlock_want */
     uint64_t holder[4];    /* as in aipc_lock: the writer's task */
     uint64_t holders[];    /* one for each slot of the segment: generation 32 | writes 1 | upgradable 1 | reads 30.  RMW by the
-                              slot's owner; counts only while its generation is the slot's */
+                              slot's owner; counts only while its generation is the slot's.  A dead writer's is cleared,
+                              under waits, by who finds it */
 };
 
 /* ---- dict --------------------------------------------------------------------------------------

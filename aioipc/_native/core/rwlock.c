@@ -141,8 +141,7 @@ aipc_status aipc_rwlock_convert(aipc_ctx *ctx, struct aipc_rwlock *rw, aipc_rwlo
 
 void aipc_rwlock_stats_get(aipc_seg *seg, const struct aipc_rwlock *rw, aipc_rwlock_stats *stats) {
     aipc_rw_sum sum = {0};
-    *stats = (aipc_rwlock_stats){.abandoned = aipc_load_seq_cst64(&rw->abandoned) != 0,
-                                 .contended = aipc_load_relaxed32(&rw->contended),
+    *stats = (aipc_rwlock_stats){.contended = aipc_load_relaxed32(&rw->contended),
                                  .takeovers = aipc_load_relaxed32(&rw->takeovers)};
     for (uint32_t slot = 0; slot < aipc_slots_used(seg); slot++) {
         uint64_t word = aipc_load_seq_cst64(&rw->holders[slot]);
@@ -157,6 +156,7 @@ void aipc_rwlock_stats_get(aipc_seg *seg, const struct aipc_rwlock *rw, aipc_rwl
         if (exclusive) stats->owner_pid = aipc_participant_pid(seg, slot);
         stats->mine |= exclusive && ours;
     }
+    stats->abandoned |= aipc_load_seq_cst64(&rw->abandoned) != 0; /* last: it is set before a dead writer's word is cleared */
     stats->readers = sum.reads < UINT32_MAX ? (uint32_t)sum.reads : UINT32_MAX;
     stats->writing = sum.writers != 0;
     stats->upgradable = sum.upgradables != 0;

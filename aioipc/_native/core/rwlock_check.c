@@ -1,17 +1,5 @@
 #include "rwlock_state.h"
 
-static void check_queue(aipc_seg *seg, aipc_report *report, const struct aipc_wait_queue *queue) {
-    uint32_t length = aipc_load_relaxed32(&queue->length), found = 0;
-    uint32_t number = aipc_load_relaxed32(&queue->head);
-    for (; number != AIPC_NO_NODE && found <= length; found++) {
-        const struct aipc_node *node = aipc_wait_node(seg, number, queue);
-        if (node == NULL) break;
-        number = aipc_load_relaxed32(&node->next);
-    }
-    if (found != length || number != AIPC_NO_NODE)
-        aipc_report_add(report, "W2 length of a read-write lock's queue", aipc_offset(seg, queue), found, length);
-}
-
 static void check_locked(aipc_seg *seg, const struct aipc_rwlock *rw, aipc_report *report) {
     aipc_rw_sum sum = {0};
     bool waiters = false;
@@ -20,10 +8,8 @@ static void check_locked(aipc_seg *seg, const struct aipc_rwlock *rw, aipc_repor
         uint64_t word = aipc_load_seq_cst64(&rw->holders[slot]);
         if (aipc_rw_counts(seg, slot, word)) aipc_rw_add(&sum, word);
     }
-    for (int want = AIPC_READ; want <= AIPC_UPGRADE; want++) {
-        check_queue(seg, report, &rw->waiters[want]);
-        waiters |= aipc_load_relaxed32(&rw->waiters[want].head) != AIPC_NO_NODE;
-    }
+    for (int want = AIPC_READ; want <= AIPC_UPGRADE; want++)
+        if (aipc_wait_queue_check(seg, report, &rw->waiters[want]) != 0) waiters = true;
     if (sum.writers + sum.upgradables > 1)
         aipc_report_add(report, "X1 more than one writes or is upgradable", at, sum.writers, sum.upgradables);
     uint64_t least = waiters ? AIPC_GATE_WAITERS : sum.writers != 0 ? AIPC_GATE_WRITER : AIPC_GATE_OPEN;

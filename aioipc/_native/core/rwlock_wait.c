@@ -2,10 +2,7 @@
 
 #include "os.h"
 
-enum {
-    BELLS = 16, /* rung after one hold of the lock */
-    NODES = 64  /* notified or removed in one hold */
-};
+enum { NODES = 64 }; /* notified or removed in one hold of the lock */
 
 #define NEVER UINT64_MAX
 #define ORDER_AFTER_NS UINT64_C(1000000)
@@ -152,29 +149,14 @@ typedef struct waking {
     struct aipc_rwlock *rw;
     heads heads;
     uint32_t budget; /* nodes of this hold */
-    aipc_bell_target targets[BELLS];
-    uint32_t rung;
+    aipc_rings rings;
 } waking;
-
-/* True when the bell is among those to ring, or there was room for one more. */
-static bool note_target(waking *w, const struct aipc_node *node) {
-    aipc_bell_target target = {aipc_load_relaxed32(&node->slot), aipc_load_relaxed32(&node->generation),
-                               aipc_load_relaxed32(&node->bell), true};
-    for (uint32_t i = 0; i < w->rung; i++) {
-        const aipc_bell_target *other = &w->targets[i];
-        if (other->slot == target.slot && other->generation == target.generation && other->bell == target.bell)
-            return true;
-    }
-    if (w->rung == BELLS) return false;
-    w->targets[w->rung++] = target;
-    return true;
-}
 
 /* Notifies a node.  AIPC_AGAIN: not in this hold. */
 static aipc_status notify(aipc_seg *seg, waking *w, uint32_t number, const struct aipc_node *node) {
-    if (w->budget == 0 || !note_target(w, node)) return AIPC_AGAIN;
+    aipc_bell_target target = aipc_wait_target(node);
+    if (w->budget == 0 || !aipc_rings_add(&w->rings, &target)) return AIPC_AGAIN;
     w->budget--;
-    aipc_bell_target target; /* noted */
     aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
     return aipc_tx_finish(&tx, aipc_wait_notify(&tx, number, &target));
 }
@@ -235,12 +217,11 @@ static aipc_status tell_some(aipc_seg *seg, waking *w) {
 static aipc_status tell_once(aipc_ctx *ctx, waking *w) {
     aipc_seg *seg = ctx->seg;
     w->budget = NODES;
-    w->rung = 0;
     aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
     if (status != AIPC_OK) return status;
     status = tell_some(seg, w);
     aipc_domain_unlock(ctx, &seg->waits->domain);
-    for (uint32_t i = 0; i < w->rung; i++) aipc_bell_ring(seg, &w->targets[i]);
+    aipc_rings_ring(seg, &w->rings);
     return status;
 }
 
@@ -250,7 +231,7 @@ aipc_status aipc_rw_tell(aipc_ctx *ctx, struct aipc_rwlock *rw) {
     aipc_status status = AIPC_AGAIN;
     aipc_shield(seg, true);
     /* Those notified first may be back in line before the last ones were reached: so many turns, then all look. */
-    for (uint32_t turns = seg->node_count / BELLS + 2; status == AIPC_AGAIN && turns > 0; turns--)
+    for (uint32_t turns = seg->node_count / AIPC_RINGS + 2; status == AIPC_AGAIN && turns > 0; turns--)
         status = tell_once(ctx, &w);
     aipc_shield(seg, false);
     if (status != AIPC_OK) aipc_wait_rouse(seg);
