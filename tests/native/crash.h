@@ -99,4 +99,21 @@ static inline uint64_t crash_sweep_nested(const struct scenario *s) {
     return deaths;
 }
 
+/* The same for scenarios of which every pair would take days: about budget x budget pairs, from all over. */
+static inline uint64_t crash_sweep_some_pairs(const struct scenario *s, uint64_t budget) {
+    const uint64_t stride = crash_points(s) / budget + 1;
+    uint64_t deaths = 0;
+    bool died = true, recoverer_died;
+    for (uint64_t k = 1 + stride / 2; died; k += stride) {
+        crash_pair(s, k, UINT64_MAX, &died, &recoverer_died);
+        const uint64_t inner_stride = *crash_passed / budget + 1;
+        recoverer_died = true;
+        for (uint64_t j = 1 + (k * 7) % inner_stride; recoverer_died; j += inner_stride) {
+            crash_pair(s, k, j, &died, &recoverer_died);
+            deaths += recoverer_died;
+        }
+    }
+    return deaths;
+}
+
 #endif
