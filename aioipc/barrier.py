@@ -140,7 +140,8 @@ class BlockingBarrier:
         After `timeout` seconds it breaks the barrier for everybody, and raises BrokenBarrierError.
         """
         operation: Any = self._barrier._waiting()
-        if not _core.blocked(operation, timeout):
+        # Who does not wait at all may still be the last one to come.
+        if not _core.blocked(operation, 1e-9 if timeout == 0 else timeout):
             self._barrier.abort()
             raise BrokenBarrierError(f"{self._barrier!r}: not all parties came within {timeout} s")
         place: int = operation.result

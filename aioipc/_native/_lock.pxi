@@ -332,6 +332,9 @@ cdef class AcquireOperation(Operation):
             return self.outcome
         return NOT_YET
 
+    cdef bint last_chance(self) except -1:
+        return self.settles(self.lock.try_recover())
+
     cdef void counted(self, int change) noexcept:
         self.lock.counted(0, self.bell, change)
 

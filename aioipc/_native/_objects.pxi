@@ -147,7 +147,7 @@ cdef class Handle:
         return 0
 
     def __eq__(self, other):
-        return isinstance(other, Handle) and self.pin is not None and self.pin is (<Handle>other).pin
+        return type(other) is type(self) and self.pin is not None and self.pin is (<Handle>other).pin
 
     def __hash__(self):
         return hash((id(self.pin.attachment), self.pin.serial))
