@@ -4,7 +4,7 @@
 
 Uncontended: acquire and release, one process, nanoseconds a pair.  Contended: two processes, 20 µs inside and
 20 µs outside the lock, for one second; turns per second, the worse process's share, and how often the lock
-changed hands.
+changed hands.  Then the other primitives beside their namesakes (sync_rows.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 import anyio
 import posix_ipc
+import sync_rows
 from compare import NANOSECONDS, PER_SECOND, Case, arguments, compare, installed
 
 from aioipc import Lock, ManagedSharedMemory
@@ -193,3 +194,6 @@ if __name__ == "__main__":
     with ManagedSharedMemory.create(f"bench-{os.getpid()}", 1 << 20, lifetime="last_detach") as segment:
         uncontended(segment, options.rounds)
         contended(f"bench-{os.getpid()}", options.rounds)
+        sync_rows.uncontended(segment, options.rounds)
+        sync_rows.round_trips(f"bench-{os.getpid()}", options.rounds)
+    sync_rows.crowded(f"bench-crowd-{os.getpid()}", options.rounds)
