@@ -1,26 +1,27 @@
 // variants: tsan plain
-/* Threads of several participants over one mapping, so that ThreadSanitizer sees every access of all of them: a stock that
- * is filled and emptied beside a condition, and cycles of a barrier that somebody resets now and then. */
+/* Threads of several participants over one mapping, so that ThreadSanitizer sees every access of all of them. */
 #include "sync_fixture.h"
 
+#include "types.h"
+
 #include <pthread.h>
-#include <sched.h>
 
-enum { PARTICIPANTS = 3, THREADS = 2, ALL = PARTICIPANTS * THREADS, ROOM = 2 };
+enum { PARTICIPANTS = 3, THREADS = 2, PERMITS = 2, ROOM = 1024 }; /* threads of each; bytes for one object */
 
-static uint64_t barrier_at;
-static uint32_t rounds;
-static uint32_t stock;          /* protected by the condition's lock, and by nothing else */
-static uint64_t behind[ALL];    /* cycles that each thread has behind it: protected by the barrier alone */
-static uint32_t finished;
+static uint32_t rounds, finished;
+static int32_t using_permits, using_tokens; /* right now */
+static uint64_t served, gave_up;
+
+/* All three in one object. */
+static struct aipc_semaphore *semaphore(int i) { return sync_at(i); }
+static struct aipc_event *event(int i) { return (void *)((uint8_t *)sync_at(i) + ROOM); }
+static struct aipc_limiter *limiter(int i) { return (void *)((uint8_t *)sync_at(i) + 2 * ROOM); }
 
 typedef struct worker {
-    pthread_t thread;
-    int index;
-    aipc_seg *seg;
-    aipc_ctx *ctx;
-    uint32_t bell, random;
+    int i;
+    uint32_t random, bell;
     int fd;
+    uint64_t mark;
 } worker;
 
 static uint32_t below(worker *w, uint32_t n) {
@@ -28,139 +29,160 @@ static uint32_t below(worker *w, uint32_t n) {
     return (w->random >> 8) % n;
 }
 
-static struct aipc_condition *condition_of(worker *w) { return (void *)(w->seg->base + sync_payload); }
-static struct aipc_barrier *barrier_of(worker *w) { return (void *)(w->seg->base + barrier_at); }
+typedef struct kind {
+    aipc_status (*attempt)(worker *w, aipc_ctx *ctx, uint32_t node);
+    aipc_status (*leave)(worker *w, aipc_ctx *ctx, uint32_t node);
+    struct aipc_line *(*line)(int i);
+} kind;
 
-/* ---- the stock ----------------------------------------------------------------------------------- */
+static aipc_status semaphore_attempt(worker *w, aipc_ctx *ctx, uint32_t node) {
+    (void)ctx;
+    return aipc_semaphore_try(semaphore(w->i), node);
+}
+static aipc_status semaphore_leave(worker *w, aipc_ctx *ctx, uint32_t node) {
+    return aipc_semaphore_leave(ctx, semaphore(w->i), node);
+}
+static struct aipc_line *semaphore_line(int i) { return &semaphore(i)->line; }
+static aipc_status event_attempt(worker *w, aipc_ctx *ctx, uint32_t node) {
+    (void)ctx, (void)node;
+    return aipc_event_happened(event(w->i), w->mark) ? AIPC_OK : AIPC_AGAIN;
+}
+static aipc_status event_leave(worker *w, aipc_ctx *ctx, uint32_t node) {
+    return aipc_line_leave(ctx, &event(w->i)->line, node);
+}
+static struct aipc_line *event_line(int i) { return &event(i)->line; }
+static aipc_status limiter_attempt(worker *w, aipc_ctx *ctx, uint32_t node) {
+    return aipc_limiter_try(ctx, limiter(w->i), node);
+}
+static aipc_status limiter_leave(worker *w, aipc_ctx *ctx, uint32_t node) {
+    return aipc_limiter_leave(ctx, limiter(w->i), node);
+}
+static struct aipc_line *limiter_line(int i) { return &limiter(i)->line; }
 
-static void acquire(worker *w) {
-    struct aipc_lock *lock = &condition_of(w)->own;
+static const kind semaphores = {semaphore_attempt, semaphore_leave, semaphore_line};
+static const kind events = {event_attempt, event_leave, event_line};
+static const kind limiters = {limiter_attempt, limiter_leave, limiter_line};
+
+/* False: gave up. */
+static bool wait_for(worker *w, const kind *k, bool patient) {
+    aipc_ctx *ctx = enter(&segs[w->i]);
     uint32_t node;
-    aipc_status status = aipc_lock_try(w->seg, lock);
-    if (status == AIPC_AGAIN) status = aipc_lock_wait(w->ctx, lock, w->bell, 1, false, &node);
-    while (status == AIPC_AGAIN) {
-        fixture_sleep(w->seg, w->bell, w->fd);
-        status = aipc_lock_look(w->ctx, lock, node);
-    }
-    OK(status);
-}
-static void release(worker *w) {
-    struct aipc_lock *lock = &condition_of(w)->own;
-    if (!aipc_lock_release_fast(w->seg, lock)) OK(aipc_lock_release_slow(w->ctx, lock));
-}
-
-/* Without the lock.  Gives up now and then, and so wakes for nothing. */
-static void wait_to_be_notified(worker *w, uint32_t node) {
-    while (!aipc_condition_notified(w->seg, node)) {
-        if (below(w, 4) == 0) {
-            OK(aipc_condition_cancel(w->ctx, condition_of(w), node));
-            return;
+    aipc_status status = k->attempt(w, ctx, AIPC_NO_NODE);
+    if (status == AIPC_AGAIN) {
+        OK(aipc_line_stand(ctx, k->line(w->i), w->bell, 1, &node));
+        status = k->attempt(w, ctx, node);
+        while (status == AIPC_AGAIN && (patient || below(w, 4) != 0)) {
+            fixture_sleep(&segs[w->i], w->bell, w->fd);
+            status = k->attempt(w, ctx, node);
+            if (status != AIPC_AGAIN) break;
+            OK(aipc_line_again(ctx, k->line(w->i), node));
+            status = k->attempt(w, ctx, node);
         }
-        fixture_sleep(w->seg, w->bell, w->fd);
-        const aipc_status status = aipc_condition_look(w->ctx, condition_of(w), node);
-        if (status == AIPC_OK) return;
-        CHECK_EQ(status, AIPC_AGAIN);
+        OK(k->leave(w, ctx, node));
     }
-    OK(aipc_condition_look(w->ctx, condition_of(w), node));
+    CHECK(status == AIPC_OK || (status == AIPC_AGAIN && !patient));
+    aipc_ctx_leave(ctx);
+    (void)__atomic_fetch_add(status == AIPC_OK ? &served : &gave_up, 1, __ATOMIC_RELAXED);
+    return status == AIPC_OK;
 }
 
-static void put_or_take(worker *w) {
-    const bool put = w->index % 2 == 0;
-    uint32_t node;
-    acquire(w);
-    while (put ? stock == ROOM : stock == 0) {
-        OK(aipc_condition_stand(w->ctx, condition_of(w), w->bell, 1, &node));
-        release(w);
-        wait_to_be_notified(w, node);
-        acquire(w);
-    }
-    stock += put ? 1 : UINT32_MAX;
-    OK(aipc_condition_notify(w->ctx, condition_of(w), AIPC_EVERYBODY)); /* of both kinds */
-    release(w);
+static void hold(worker *w, int32_t *users, int32_t most) {
+    CHECK(__atomic_add_fetch(users, 1, __ATOMIC_RELAXED) <= most);
+    if (below(w, 2) == 0) aipc_os_yield();
+    (void)__atomic_sub_fetch(users, 1, __ATOMIC_RELAXED);
 }
 
-/* ---- the barrier --------------------------------------------------------------------------------- */
-
-static void come_through(worker *w) {
-    uint32_t node, place;
-    aipc_status status;
-    do {
-        status = aipc_barrier_arrive(w->ctx, barrier_of(w), w->bell, 1, &node, &place);
-        while (status == AIPC_AGAIN) {
-            fixture_sleep(w->seg, w->bell, w->fd);
-            status = aipc_barrier_look(w->ctx, barrier_of(w), node, &place);
-        }
-    } while (status == AIPC_BROKEN);
-    OK(status);
-    CHECK(place < ALL);
+static void use_permit(worker *w) {
+    if (!wait_for(w, &semaphores, below(w, 2) == 0)) return;
+    hold(w, &using_permits, PERMITS);
+    aipc_ctx *ctx = enter(&segs[w->i]);
+    OK(aipc_semaphore_add(semaphore(w->i), 1));
+    if (aipc_line_asleep(&semaphore(w->i)->line)) OK(aipc_line_wake(ctx, &semaphore(w->i)->line, 1));
+    aipc_ctx_leave(ctx);
 }
 
-static void cycle(worker *w) {
-    behind[w->index]++;
-    come_through(w);
-    for (int i = 0; i < ALL; i++) CHECK_EQ(behind[i], behind[w->index]);
-    come_through(w);
+static void use_token(worker *w) {
+    if (!wait_for(w, &limiters, below(w, 2) == 0)) return;
+    hold(w, &using_tokens, PERMITS + 1);
+    aipc_ctx *ctx = enter(&segs[w->i]);
+    if (below(w, 20) == 0) OK(aipc_limiter_resize(ctx, limiter(w->i), PERMITS + below(w, 2)));
+    OK(aipc_limiter_give(ctx, limiter(w->i)));
+    aipc_limiter_stats stats;
+    aipc_limiter_stats_get(&segs[w->i], limiter(w->i), &stats);
+    CHECK(stats.mine <= THREADS);
+    aipc_ctx_leave(ctx);
 }
 
+static void set_event(worker *w) {
+    aipc_ctx *ctx = enter(&segs[w->i]);
+    (void)aipc_event_set(event(w->i));
+    if (aipc_line_asleep(&event(w->i)->line)) OK(aipc_line_wake(ctx, &event(w->i)->line, AIPC_EVERYBODY));
+    if (below(w, 2) == 0) aipc_event_clear(event(w->i));
+    aipc_ctx_leave(ctx);
+}
+
+static void check_all(worker *w) {
+    static _Thread_local aipc_report report;
+    memset(&report, 0, sizeof report);
+    aipc_ctx *ctx = enter(&segs[w->i]);
+    OK(aipc_semaphore_check(ctx, semaphore(w->i), &report));
+    OK(aipc_event_check(ctx, event(w->i), &report));
+    OK(aipc_limiter_check(ctx, limiter(w->i), &report));
+    OK(aipc_waits_check(ctx, &report));
+    aipc_ctx_leave(ctx);
+    CHECK_EQ(report.findings, 0);
+}
+
+/* Thread 0 never waits for the event, and sets it as long as another thread may. */
 static void *work(void *arg) {
-    worker *w = arg;
-    OK(aipc_bell_take(w->seg, &w->bell, &w->fd));
-    for (uint32_t n = 0; n < rounds; n++) {
-        put_or_take(w);
-        if (n % 8 == 0) cycle(w);
+    const int index = (int)(intptr_t)arg;
+    worker w = {.i = index / THREADS, .random = (uint32_t)index + 1};
+    OK(aipc_bell_take(&segs[w.i], &w.bell, &w.fd));
+    for (uint32_t n = 0; n < rounds; n++)
+        switch (below(&w, 20)) {
+        case 0: check_all(&w); break;
+        case 1: set_event(&w); break;
+        case 2:
+            if (index == 0) break;
+            w.mark = aipc_event_mark(event(w.i));
+            (void)wait_for(&w, &events, false);
+            break;
+        default:
+            if (below(&w, 2) == 0) use_permit(&w);
+            else use_token(&w);
+        }
+    (void)__atomic_add_fetch(&finished, 1, __ATOMIC_RELAXED);
+    while (index == 0 && __atomic_load_n(&finished, __ATOMIC_RELAXED) < PARTICIPANTS * THREADS) {
+        set_event(&w);
+        aipc_os_yield();
     }
-    aipc_bell_give_back(w->seg, w->bell);
-    __atomic_fetch_add(&finished, 1, __ATOMIC_SEQ_CST);
+    aipc_bell_give_back(&segs[w.i], w.bell);
     return NULL;
 }
 
-/* Sends away who waits, and looks at everything. */
-static void *disturb(void *arg) {
-    worker *w = arg;
-    static aipc_report report;
-    uint32_t waiting;
-    bool broken;
-    while (__atomic_load_n(&finished, __ATOMIC_SEQ_CST) < ALL) {
-        if (below(w, 8) == 0) OK(aipc_barrier_reset(w->ctx, barrier_of(w)));
-        OK(aipc_barrier_waiting(w->ctx, barrier_of(w), &waiting, &broken));
-        CHECK(waiting < ALL && !broken);
-        CHECK(aipc_condition_waiting(condition_of(w)) <= ALL);
-        report = (aipc_report){0};
-        OK(aipc_condition_check(w->ctx, condition_of(w), &report));
-        OK(aipc_barrier_check(w->ctx, barrier_of(w), &report));
-        OK(aipc_waits_check(w->ctx, &report));
-        CHECK_EQ(report.findings, 0);
-        sched_yield();
-    }
-    return NULL;
-}
-
-static void everything_at_once(void) {
-    static const struct aipc_condition image;
-    worker workers[ALL + 1];
-    rounds = harness_full() ? 20000 : 2400;
-    sync_make(PARTICIPANTS, AIPC_TYPE_CONDITION, &image, sizeof image, sizeof image);
-    struct aipc_barrier *barrier = fixture_object(&segs[0], "barrier", AIPC_TYPE_BARRIER, sizeof *barrier);
-    barrier_at = aipc_offset(&segs[0], barrier);
-    aipc_barrier_init(barrier, ALL);
+static void threads_of_several_participants_share_permits_tokens_and_a_flag(void) {
+    static uint8_t image[2 * ROOM + sizeof(struct aipc_limiter)];
+    pthread_t threads[PARTICIPANTS * THREADS];
+    rounds = harness_full() ? 200000 : 15000;
+    aipc_semaphore_init((void *)image, PERMITS, PERMITS);
+    aipc_limiter_init((void *)(image + 2 * ROOM), PERMITS);
+    sync_make(PARTICIPANTS, 77, image, sizeof image, 3 * ROOM);
     sync_unite();
-    for (int i = 0; i <= ALL; i++) {
-        aipc_seg *seg = &segs[i % PARTICIPANTS];
-        workers[i] = (worker){.index = i, .seg = seg, .ctx = enter(seg), .random = (uint32_t)i + 1};
-        CHECK(pthread_create(&workers[i].thread, NULL, i < ALL ? work : disturb, &workers[i]) == 0);
-    }
-    for (int i = 0; i <= ALL; i++) {
-        CHECK(pthread_join(workers[i].thread, NULL) == 0);
-        aipc_ctx_leave(workers[i].ctx);
-    }
-    CHECK_EQ(stock, 0);
-    const struct aipc_condition *c = sync_at(0);
-    fprintf(stderr, "  %u waited, %" PRIu64 " notified, %" PRIu64 " cycles\n", c->contended, c->notified, barrier->word >> 2);
+    for (int i = 0; i < PARTICIPANTS * THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, work, (void *)(intptr_t)i) == 0);
+    for (int i = 0; i < PARTICIPANTS * THREADS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+    fprintf(stderr, "  served %" PRIu64 " times, gave up %" PRIu64 " times, stood %u times\n", served, gave_up,
+            semaphore(0)->line.contended + event(0)->line.contended + limiter(0)->line.contended);
+    CHECK_EQ(semaphore(0)->value, PERMITS);
+    aipc_limiter_stats stats;
+    aipc_limiter_stats_get(&segs[0], limiter(0), &stats);
+    CHECK_EQ(stats.borrowed, 0);
+    CHECK_EQ(stats.waiters, 0);
     sync_divide();
     sync_end();
 }
 
 int main(void) {
-    RUN(everything_at_once);
+    RUN(threads_of_several_participants_share_permits_tokens_and_a_flag);
     return SUMMARY();
 }
