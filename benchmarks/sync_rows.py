@@ -1,5 +1,5 @@
-"""The rows of bench_lock.py for the other primitives: what each costs that nobody contends, ten thousand waiters on
-one event, and how fast a permit goes from process to process and back."""
+"""The rows of bench_lock.py for the other primitives: what each costs that nobody contends, ten thousand
+waiters on one event, and how fast a permit goes from process to process and back."""
 
 from __future__ import annotations
 
