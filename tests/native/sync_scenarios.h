@@ -72,17 +72,19 @@ static inline uint32_t stand_in(struct aipc_line *line, int i) {
 static void run_semaphore(void *arg) {
     (void)arg;
     struct aipc_line *line = &semaphore(1)->line;
-    uint32_t first = stand_in(line, 1), second = stand_in(line, 1);
+    uint32_t first = stand_in(line, 1), second = stand_in(line, 1), third;
     CHECK_EQ(take_permit(1, first), AIPC_AGAIN);
     sync_age(1, first);
     add_permits(0, 1);
     (void)sync_collect(1);
     CHECK_EQ(take_permit(1, second), AIPC_AGAIN);
     OK(aipc_line_again(ctxs[1], line, second));
+    OK(aipc_semaphore_stand(ctxs[0], semaphore(0), bell[0], 1, &third)); /* wakes the first once more */
     OK(take_permit(1, first));
     OK(aipc_semaphore_leave(ctxs[1], semaphore(1), first));
     add_permits(0, 2);
     OK(aipc_semaphore_leave(ctxs[1], semaphore(1), second)); /* gives up */
+    OK(aipc_semaphore_leave(ctxs[0], semaphore(0), third));
 }
 static void run_permits(void *arg) {
     (void)arg;
@@ -129,13 +131,14 @@ static void run_limiter(void *arg) {
     struct aipc_line *line = &limiter(1)->line;
     OK(aipc_limiter_try(ctxs[0], limiter(0), AIPC_NO_NODE));
     OK(aipc_limiter_try(ctxs[0], limiter(0), AIPC_NO_NODE));
-    uint32_t first = stand_in(line, 1), second = stand_in(line, 1);
+    uint32_t first = stand_in(line, 1), second = stand_in(line, 1), third;
     CHECK_EQ(aipc_limiter_try(ctxs[1], limiter(1), first), AIPC_AGAIN);
     sync_age(1, first);
     OK(aipc_limiter_give(ctxs[0], limiter(0)));
     (void)sync_collect(1);
     CHECK_EQ(aipc_limiter_try(ctxs[1], limiter(1), second), AIPC_AGAIN);
     OK(aipc_line_again(ctxs[1], line, second));
+    OK(aipc_limiter_stand(ctxs[0], limiter(0), bell[0], 1, &third)); /* wakes the first once more */
     OK(aipc_limiter_try(ctxs[1], limiter(1), first));
     OK(aipc_limiter_leave(ctxs[1], limiter(1), first));
     page->open = 1;
@@ -143,6 +146,7 @@ static void run_limiter(void *arg) {
     page->sure = 3;
     page->open = 0;
     OK(aipc_limiter_leave(ctxs[1], limiter(1), second)); /* gives up */
+    OK(aipc_limiter_leave(ctxs[0], limiter(0), third));
     OK(aipc_limiter_give(ctxs[1], limiter(1)));
 }
 

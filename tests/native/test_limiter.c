@@ -14,7 +14,7 @@ static aipc_status borrow(int i, uint32_t node) { return aipc_limiter_try(ctxs[i
 static aipc_status give(int i) { return aipc_limiter_give(ctxs[i], at(i)); }
 static uint32_t stand(int i) {
     uint32_t node;
-    OK(aipc_line_stand(ctxs[i], &at(i)->line, bell[i], 7, &node));
+    OK(aipc_limiter_stand(ctxs[i], at(i), bell[i], 7, &node));
     return node;
 }
 static void leave(int i, uint32_t node) { OK(aipc_limiter_leave(ctxs[i], at(i), node)); }
@@ -83,6 +83,23 @@ static void one_is_set_aside_for_who_has_waited_longest(void) {
     OK(borrow(2, second)); /* but one only */
     OK(borrow(1, first));
     leave(1, first), leave(2, second);
+    sync_end();
+}
+
+/* Who gave it back was stopped before it could wake anybody: whoever comes wakes whom it is set aside for. */
+static void a_token_set_aside_for_a_sleeper_is_told_of(void) {
+    begin(3, 1);
+    OK(borrow(0, AIPC_NO_NODE));
+    uint32_t node = stand(1);
+    sync_age(1, node);
+    OK(aipc_line_again(ctxs[1], &at(1)->line, node));
+    at(0)->holders[segs[0].slot] = 0;
+    uint32_t other = stand(2);
+    CHECK(notified(node) && !notified(other));
+    OK(aipc_line_again(ctxs[1], &at(1)->line, node));
+    CHECK_EQ(aipc_limiter_try_recover(ctxs[0], at(0)), AIPC_AGAIN);
+    CHECK(notified(node));
+    leave(1, node), leave(2, other);
     sync_end();
 }
 
@@ -239,6 +256,7 @@ int main(void) {
     RUN(there_may_be_no_limit);
     RUN(what_is_given_back_wakes_a_sleeper);
     RUN(one_is_set_aside_for_who_has_waited_longest);
+    RUN(a_token_set_aside_for_a_sleeper_is_told_of);
     RUN(the_number_of_tokens_can_be_changed);
     RUN(nothing_fails_because_somebody_is_stopped);
     RUN(the_dead_have_borrowed_nothing);

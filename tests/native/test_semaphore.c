@@ -13,7 +13,7 @@ static void begin(int count, uint64_t value, uint64_t bound) {
 static aipc_status take(int i, uint32_t node) { return aipc_semaphore_try(at(i), node); }
 static uint32_t stand(int i) {
     uint32_t node;
-    OK(aipc_line_stand(ctxs[i], &at(i)->line, bell[i], 7, &node));
+    OK(aipc_semaphore_stand(ctxs[i], at(i), bell[i], 7, &node));
     return node;
 }
 static void leave(int i, uint32_t node) { OK(aipc_semaphore_leave(ctxs[i], at(i), node)); }
@@ -95,6 +95,26 @@ static void after_a_millisecond_it_is_not(void) {
     CHECK_EQ(take(0, AIPC_NO_NODE), AIPC_AGAIN);
     CHECK_EQ(aipc_semaphore_try_recover(ctxs[0], at(0)), AIPC_AGAIN); /* it lives */
     CHECK_EQ(take(2, other), AIPC_AGAIN);
+    OK(take(1, node));
+    leave(1, node), leave(2, other);
+    sync_end();
+}
+
+/* Who added it was stopped before it could wake anybody: whoever comes wakes whom it is set aside for. */
+static void a_permit_set_aside_for_a_sleeper_is_told_of(void) {
+    begin(3, 0, 1);
+    uint32_t node = stand(1);
+    sync_age(1, node);
+    OK(aipc_line_again(ctxs[1], &at(1)->line, node));
+    OK(aipc_semaphore_add(at(0), 1));
+    CHECK_EQ(take(2, AIPC_NO_NODE), AIPC_AGAIN);
+    CHECK(!notified(node) && !aipc_bell_arm(&segs[1], bell[1]));
+    uint32_t other = stand(2);
+    CHECK(notified(node) && !notified(other));
+    OK(aipc_os_poll2(bell_fd[1], -1, 0));
+    OK(aipc_line_again(ctxs[1], &at(1)->line, node)); /* as if it had slept again */
+    CHECK_EQ(aipc_semaphore_try_recover(ctxs[0], at(0)), AIPC_AGAIN);
+    CHECK(notified(node));
     OK(take(1, node));
     leave(1, node), leave(2, other);
     sync_end();
@@ -201,6 +221,7 @@ int main(void) {
     RUN(who_leaves_with_permits_left_wakes_the_next);
     RUN(a_running_process_may_be_faster_at_first);
     RUN(after_a_millisecond_it_is_not);
+    RUN(a_permit_set_aside_for_a_sleeper_is_told_of);
     RUN(one_that_does_not_run_costs_one_permit);
     RUN(what_was_set_aside_for_who_gave_up_is_the_next_ones);
     RUN(a_release_and_a_cancellation_do_not_fail_because_somebody_is_stopped);

@@ -20,6 +20,7 @@ static const struct kind {
     void (*make)(uint64_t there, uint64_t used);
     aipc_status (*attempt)(int i, uint32_t node);
     void (*provide)(int i);
+    aipc_status (*stand)(int i, uint32_t *node);
     aipc_status (*leave)(int i, uint32_t node);
     struct aipc_line *(*line)(int i);
     aipc_status (*check)(aipc_ctx *ctx, aipc_report *report);
@@ -37,6 +38,9 @@ static void semaphore_provide(int i) {
     OK(aipc_semaphore_add(semaphore(i), 1));
     if (aipc_line_asleep(&semaphore(i)->line)) OK(aipc_line_wake(ctxs[i], &semaphore(i)->line, 1));
 }
+static aipc_status semaphore_stand(int i, uint32_t *node) {
+    return aipc_semaphore_stand(ctxs[i], semaphore(i), bell[i], 1, node);
+}
 static aipc_status semaphore_leave(int i, uint32_t node) { return aipc_semaphore_leave(ctxs[i], semaphore(i), node); }
 static struct aipc_line *semaphore_line(int i) { return &semaphore(i)->line; }
 static aipc_status semaphore_check(aipc_ctx *ctx, aipc_report *report) {
@@ -53,6 +57,9 @@ static void limiter_make(uint64_t there, uint64_t used) { /* by participant 0 */
 }
 static aipc_status limiter_attempt(int i, uint32_t node) { return aipc_limiter_try(ctxs[i], limiter(i), node); }
 static void limiter_provide(int i) { OK(aipc_limiter_give(ctxs[i], limiter(i))); }
+static aipc_status limiter_stand(int i, uint32_t *node) {
+    return aipc_limiter_stand(ctxs[i], limiter(i), bell[i], 1, node);
+}
 static aipc_status limiter_leave(int i, uint32_t node) { return aipc_limiter_leave(ctxs[i], limiter(i), node); }
 static struct aipc_line *limiter_line(int i) { return &limiter(i)->line; }
 static aipc_status limiter_check(aipc_ctx *ctx, aipc_report *report) { return aipc_limiter_check(ctx, limiter(0), report); }
@@ -77,15 +84,18 @@ static void event_provide(int i) { /* and is cleared at once */
     if (aipc_line_asleep(&event(i)->line)) OK(aipc_line_wake(ctxs[i], &event(i)->line, AIPC_EVERYBODY));
     aipc_event_clear(event(i));
 }
+static aipc_status event_stand(int i, uint32_t *node) {
+    return aipc_line_stand(ctxs[i], &event(i)->line, bell[i], 1, node);
+}
 static aipc_status event_leave(int i, uint32_t node) { return aipc_line_leave(ctxs[i], &event(i)->line, node); }
 static struct aipc_line *event_line(int i) { return &event(i)->line; }
 static aipc_status event_check(aipc_ctx *ctx, aipc_report *report) { return aipc_event_check(ctx, event(0), report); }
 static uint64_t event_left(void) { return seen.total - (uint64_t)seen.got; }
 
 static const struct kind kinds[] = {
-    {"semaphore", semaphore_make, semaphore_attempt, semaphore_provide, semaphore_leave, semaphore_line, semaphore_check, semaphore_left},
-    {"limiter", limiter_make, limiter_attempt, limiter_provide, limiter_leave, limiter_line, limiter_check, limiter_left},
-    {"event", event_make, event_attempt, event_provide, event_leave, event_line, event_check, event_left},
+    {"semaphore", semaphore_make, semaphore_attempt, semaphore_provide, semaphore_stand, semaphore_leave, semaphore_line, semaphore_check, semaphore_left},
+    {"limiter", limiter_make, limiter_attempt, limiter_provide, limiter_stand, limiter_leave, limiter_line, limiter_check, limiter_left},
+    {"event", event_make, event_attempt, event_provide, event_stand, event_leave, event_line, event_check, event_left},
 };
 enum { SEMAPHORE, LIMITER, EVENT, KINDS };
 
@@ -93,7 +103,7 @@ enum { SEMAPHORE, LIMITER, EVENT, KINDS };
 
 static uint32_t stand(int i) {
     uint32_t node;
-    OK(aipc_line_stand(ctxs[i], kind->line(i), bell[i], 1, &node));
+    OK(kind->stand(i, &node));
     if (aged) sync_age(i, node);
     return node;
 }
@@ -324,6 +334,38 @@ static void one_that_is_stopped_costs_one_permit(void) {
         explore_kind(which, 2, "provide two, one waits", (struct exploration){.threads = 2, .preemptions = 2, .max_schedules = at_most(6000), .body = provide_two_wait, .holds = it_cost_no_more_than_one});
 }
 
+/* 0 is stopped between its change and its wake-up; 1 sleeps, and what there is is set aside for it; 2 comes after that. */
+static void provide_silently(int i) {
+    uint64_t *own = &limiter(i)->holders[segs[i].slot];
+    if (kind == &kinds[SEMAPHORE]) OK(aipc_semaphore_add(semaphore(i), 1));
+    else CHECK(aipc_cas_seq_cst64(own, *own, *own - 1));
+}
+static bool provided(void) { /* without a point at which others may come in */
+    return kind == &kinds[SEMAPHORE] ? semaphore(0)->value != 0 : (uint32_t)limiter(0)->holders[segs[0].slot] == 0;
+}
+static void provide_silently_use_use(int i, void *arg) {
+    if (i == 0) {
+        provide_silently(0);
+        return;
+    }
+    if (i == 1) explored_sleep(1);
+    while (i == 2 && !provided()) explore_wait();
+    use(i, arg);
+}
+static bool both_used_it(void *arg) {
+    (void)arg;
+    return nothing_left_behind() && seen.most == 1;
+}
+static void who_comes_later_wakes_whom_it_is_set_aside_for(void) {
+    for (int which = 0; which < EVENT; which++) {
+        stage(which, 1, 1, true);
+        OK(aipc_line_again(ctxs[1], kind->line(1), first));
+        sync_save();
+        holds(kind->name, (struct exploration){.threads = 3, .preemptions = 1, .reset = reset, .body = provide_silently_use_use, .holds = both_used_it});
+        sync_unstage();
+    }
+}
+
 int main(void) {
     sync_one_processor();
     RUN(what_is_provided_reaches_who_waits);
@@ -335,5 +377,6 @@ int main(void) {
     RUN(one_permit_is_one_users);
     RUN(more_tokens_reach_who_waits);
     RUN(one_that_is_stopped_costs_one_permit);
+    RUN(who_comes_later_wakes_whom_it_is_set_aside_for);
     return SUMMARY();
 }

@@ -22,8 +22,10 @@ static struct aipc_limiter *limiter(int i) { return sync_at(i); }
 static struct aipc_event *event(int i) { return sync_at(i); }
 
 static void use_semaphore(int i, uint32_t node) {
+    uint32_t other;
     (void)aipc_semaphore_try(semaphore(i), node);
     (void)aipc_semaphore_try_recover(ctxs[i], semaphore(i));
+    (void)aipc_semaphore_stand(ctxs[i], semaphore(i), bell[i], 1, &other);
     (void)aipc_semaphore_add(semaphore(i), 2);
     (void)aipc_semaphore_leave(ctxs[i], semaphore(i), node);
 }
@@ -31,8 +33,10 @@ static aipc_status check_semaphore(aipc_report *report) { return aipc_semaphore_
 
 static void use_limiter(int i, uint32_t node) {
     aipc_limiter_stats stats;
+    uint32_t other;
     (void)aipc_limiter_try(ctxs[i], limiter(i), node);
     (void)aipc_limiter_try_recover(ctxs[i], limiter(i));
+    (void)aipc_limiter_stand(ctxs[i], limiter(i), bell[i], 1, &other);
     (void)aipc_limiter_give(ctxs[i], limiter(i));
     (void)aipc_limiter_give(ctxs[i], limiter(i));
     (void)aipc_limiter_resize(ctxs[i], limiter(i), 1);

@@ -30,11 +30,15 @@ static uint32_t below(worker *w, uint32_t n) {
 }
 
 typedef struct kind {
+    aipc_status (*stand)(worker *w, aipc_ctx *ctx, uint32_t *node);
     aipc_status (*attempt)(worker *w, aipc_ctx *ctx, uint32_t node);
     aipc_status (*leave)(worker *w, aipc_ctx *ctx, uint32_t node);
     struct aipc_line *(*line)(int i);
 } kind;
 
+static aipc_status semaphore_stand(worker *w, aipc_ctx *ctx, uint32_t *node) {
+    return aipc_semaphore_stand(ctx, semaphore(w->i), w->bell, 1, node);
+}
 static aipc_status semaphore_attempt(worker *w, aipc_ctx *ctx, uint32_t node) {
     (void)ctx;
     return aipc_semaphore_try(semaphore(w->i), node);
@@ -43,6 +47,9 @@ static aipc_status semaphore_leave(worker *w, aipc_ctx *ctx, uint32_t node) {
     return aipc_semaphore_leave(ctx, semaphore(w->i), node);
 }
 static struct aipc_line *semaphore_line(int i) { return &semaphore(i)->line; }
+static aipc_status event_stand(worker *w, aipc_ctx *ctx, uint32_t *node) {
+    return aipc_line_stand(ctx, &event(w->i)->line, w->bell, 1, node);
+}
 static aipc_status event_attempt(worker *w, aipc_ctx *ctx, uint32_t node) {
     (void)ctx, (void)node;
     return aipc_event_happened(event(w->i), w->mark) ? AIPC_OK : AIPC_AGAIN;
@@ -51,6 +58,9 @@ static aipc_status event_leave(worker *w, aipc_ctx *ctx, uint32_t node) {
     return aipc_line_leave(ctx, &event(w->i)->line, node);
 }
 static struct aipc_line *event_line(int i) { return &event(i)->line; }
+static aipc_status limiter_stand(worker *w, aipc_ctx *ctx, uint32_t *node) {
+    return aipc_limiter_stand(ctx, limiter(w->i), w->bell, 1, node);
+}
 static aipc_status limiter_attempt(worker *w, aipc_ctx *ctx, uint32_t node) {
     return aipc_limiter_try(ctx, limiter(w->i), node);
 }
@@ -59,9 +69,9 @@ static aipc_status limiter_leave(worker *w, aipc_ctx *ctx, uint32_t node) {
 }
 static struct aipc_line *limiter_line(int i) { return &limiter(i)->line; }
 
-static const kind semaphores = {semaphore_attempt, semaphore_leave, semaphore_line};
-static const kind events = {event_attempt, event_leave, event_line};
-static const kind limiters = {limiter_attempt, limiter_leave, limiter_line};
+static const kind semaphores = {semaphore_stand, semaphore_attempt, semaphore_leave, semaphore_line};
+static const kind events = {event_stand, event_attempt, event_leave, event_line};
+static const kind limiters = {limiter_stand, limiter_attempt, limiter_leave, limiter_line};
 
 /* False: gave up. */
 static bool wait_for(worker *w, const kind *k, bool patient) {
@@ -69,7 +79,7 @@ static bool wait_for(worker *w, const kind *k, bool patient) {
     uint32_t node;
     aipc_status status = k->attempt(w, ctx, AIPC_NO_NODE);
     if (status == AIPC_AGAIN) {
-        OK(aipc_line_stand(ctx, k->line(w->i), w->bell, 1, &node));
+        OK(k->stand(w, ctx, &node));
         status = k->attempt(w, ctx, node);
         while (status == AIPC_AGAIN && (patient || below(w, 4) != 0)) {
             fixture_sleep(&segs[w->i], w->bell, w->fd);

@@ -16,6 +16,10 @@ static uint64_t borrowed(const aipc_seg *seg, const struct aipc_limiter *limiter
     return sum;
 }
 
+static bool any_left(const aipc_seg *seg, const struct aipc_limiter *limiter) {
+    return borrowed(seg, limiter) < aipc_load_seq_cst64(&limiter->total);
+}
+
 /* One token more, under the waits lock; one less, at any time.  AIPC_NOT_OWNER: there is none. */
 static aipc_status change(aipc_seg *seg, struct aipc_limiter *limiter, bool more) {
     uint64_t *own = &limiter->holders[seg->slot], none = (uint64_t)seg->generation << 32;
@@ -58,7 +62,16 @@ aipc_status aipc_limiter_try_recover(aipc_ctx *ctx, struct aipc_limiter *limiter
         if (status != AIPC_OK && status != AIPC_AGAIN) return status;
     }
     status = aipc_line_recover(ctx, &limiter->line);
-    return status == AIPC_OK ? aipc_limiter_try(ctx, limiter, AIPC_NO_NODE) : status;
+    if (status == AIPC_OK) status = aipc_limiter_try(ctx, limiter, AIPC_NO_NODE);
+    if (status == AIPC_AGAIN && any_left(ctx->seg, limiter)) (void)aipc_line_wake_head(ctx, &limiter->line);
+    return status;
+}
+
+aipc_status aipc_limiter_stand(aipc_ctx *ctx, struct aipc_limiter *limiter, uint32_t bell, uint64_t token, uint32_t *node) {
+    aipc_status status = aipc_line_stand(ctx, &limiter->line, bell, token, node);
+    if (status == AIPC_OK && aipc_line_reserved(&limiter->line, *node) != 0 && any_left(ctx->seg, limiter))
+        (void)aipc_line_wake_head(ctx, &limiter->line);
+    return status;
 }
 
 /* ---- giving back ---------------------------------------------------------------------------------- */
@@ -77,7 +90,7 @@ aipc_status aipc_limiter_give(aipc_ctx *ctx, struct aipc_limiter *limiter) {
 
 aipc_status aipc_limiter_leave(aipc_ctx *ctx, struct aipc_limiter *limiter, uint32_t node) {
     aipc_status status = aipc_line_leave(ctx, &limiter->line, node);
-    if (borrowed(ctx->seg, limiter) < aipc_load_seq_cst64(&limiter->total)) (void)wake(ctx, limiter, 1);
+    if (any_left(ctx->seg, limiter)) (void)wake(ctx, limiter, 1);
     return status;
 }
 

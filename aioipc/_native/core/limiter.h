@@ -5,7 +5,7 @@
  * waiter look.  Borrowing sums up the words of the living under the waits lock, and changes one word; giving back changes
  * one word, without the lock, so the sum can only be too high, and who lowered it sees that somebody sleeps.
  *
- *     borrow   try; AIPC_AGAIN: stand (line.h), try; AIPC_AGAIN: sleep; woken: try, again, try; leave
+ *     borrow   try; AIPC_AGAIN: stand, try; AIPC_AGAIN: sleep; woken: try, again (line.h), try; leave
  *     give     own word - 1; asleep? wake 1
  *
  *   T1  the sum over the living never grows beyond `total` (it may lie above it after `total` was lowered)
@@ -29,9 +29,11 @@ void aipc_limiter_init(struct aipc_limiter *image, uint64_t total);
 /* Borrows a token.  `node`: the caller's place in the line, or AIPC_NO_NODE.  AIPC_AGAIN: none is left, or the last one is set
  * aside for who has waited longest. */
 aipc_status aipc_limiter_try(aipc_ctx *ctx, struct aipc_limiter *limiter, uint32_t node);
-/* The same for who does not stand, after making sure that borrowers, and whom a token is set aside for, live.  A system call
- * for each of them then. */
+/* The same for who does not stand, after making sure that borrowers, and whom a token is set aside for, live, and that
+ * the latter is awake.  A system call for each of them then. */
 aipc_status aipc_limiter_try_recover(aipc_ctx *ctx, struct aipc_limiter *limiter);
+/* Stands in line, as aipc_line_stand; and wakes whom a token is set aside for. */
+aipc_status aipc_limiter_stand(aipc_ctx *ctx, struct aipc_limiter *limiter, uint32_t bell, uint64_t token, uint32_t *node);
 /* Gives one back and wakes the next.  AIPC_NOT_OWNER: this process has borrowed none; it is given back in every other case,
  * also when AIPC_CORRUPT tells what happened on the way.  Does not fail because somebody is stopped, or for a signal. */
 aipc_status aipc_limiter_give(aipc_ctx *ctx, struct aipc_limiter *limiter);

@@ -85,6 +85,21 @@ aipc_status aipc_line_leave(aipc_ctx *ctx, struct aipc_line *line, uint32_t node
     return status;
 }
 
+aipc_status aipc_line_wake_head(aipc_ctx *ctx, struct aipc_line *line) {
+    aipc_seg *seg = ctx->seg;
+    aipc_bell_target target = {.set = false};
+    aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
+    if (status != AIPC_OK) return status;
+    uint32_t head = aipc_load_relaxed32(&line->queue.head);
+    if (aipc_wait_node(seg, head, &line->queue) != NULL) {
+        aipc_tx tx = aipc_tx_begin(seg, &seg->waits->domain);
+        status = aipc_tx_finish(&tx, aipc_wait_notify(&tx, head, &target));
+    }
+    aipc_domain_unlock(ctx, &seg->waits->domain);
+    aipc_bell_ring(seg, &target);
+    return status;
+}
+
 /* AIPC_OK: the head was dead, somebody else may be the head now.  AIPC_AGAIN: nobody is to be recovered. */
 static aipc_status recover_head(aipc_ctx *ctx, const struct aipc_line *line) {
     aipc_seg *seg = ctx->seg;

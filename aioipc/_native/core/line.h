@@ -66,6 +66,9 @@ static inline uint64_t aipc_line_reserved(const struct aipc_line *line, uint32_t
     uint32_t head = aipc_load_relaxed32(&line->queue.head);
     return head != AIPC_NO_NODE && head != node;
 }
+/* Wakes who stands first, and nobody else.  Whoever is refused what is set aside owes it that: who put it there may have been
+ * stopped before it could wake anybody. */
+aipc_status aipc_line_wake_head(aipc_ctx *ctx, struct aipc_line *line);
 /* Makes sure that whom something is set aside for lives.  One system call while somebody stands. */
 aipc_status aipc_line_recover(aipc_ctx *ctx, const struct aipc_line *line);
 

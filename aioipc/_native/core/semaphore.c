@@ -12,11 +12,25 @@ aipc_status aipc_semaphore_try(struct aipc_semaphore *s, uint32_t node) {
     }
 }
 
+/* Is there a permit, and set aside for somebody else? */
+static bool refused(const struct aipc_semaphore *s, uint32_t node) {
+    uint64_t value = aipc_load_seq_cst64(&s->value);
+    return value != 0 && value <= aipc_line_reserved(&s->line, node);
+}
+
 aipc_status aipc_semaphore_try_recover(aipc_ctx *ctx, struct aipc_semaphore *s) {
     aipc_status status = aipc_semaphore_try(s, AIPC_NO_NODE);
-    if (status != AIPC_AGAIN || aipc_load_seq_cst64(&s->value) == 0) return status;
+    if (status != AIPC_AGAIN || !refused(s, AIPC_NO_NODE)) return status;
     status = aipc_line_recover(ctx, &s->line);
-    return status == AIPC_OK ? aipc_semaphore_try(s, AIPC_NO_NODE) : status;
+    if (status == AIPC_OK) status = aipc_semaphore_try(s, AIPC_NO_NODE);
+    if (status == AIPC_AGAIN && refused(s, AIPC_NO_NODE)) (void)aipc_line_wake_head(ctx, &s->line);
+    return status;
+}
+
+aipc_status aipc_semaphore_stand(aipc_ctx *ctx, struct aipc_semaphore *s, uint32_t bell, uint64_t token, uint32_t *node) {
+    aipc_status status = aipc_line_stand(ctx, &s->line, bell, token, node);
+    if (status == AIPC_OK && refused(s, *node)) (void)aipc_line_wake_head(ctx, &s->line);
+    return status;
 }
 
 aipc_status aipc_semaphore_add(struct aipc_semaphore *s, uint64_t count) {
