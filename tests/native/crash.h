@@ -99,8 +99,8 @@ static inline uint64_t crash_sweep_nested(const struct scenario *s) {
     return deaths;
 }
 
-/* The same for scenarios of which every pair would take days: about budget x budget pairs, from all over. */
-static inline uint64_t crash_sweep_some_pairs(const struct scenario *s, uint64_t budget) {
+/* The same where every pair of points would take days: about `budget` at each level, from all over. */
+static inline uint64_t crash_sweep_pairs(const struct scenario *s, uint64_t budget) {
     const uint64_t stride = crash_points(s) / budget + 1;
     uint64_t deaths = 0;
     bool died = true, recoverer_died;

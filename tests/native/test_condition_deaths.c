@@ -173,8 +173,8 @@ static void no_notification_is_lost_or_doubled(void) {
     for (size_t i = 0; i < sizeof deaths / sizeof deaths[0]; i++) {
 #ifdef AIPC_HOOK
         crash_budget = 100;
-        crash_nested_budget = 6;
-        const uint64_t died = crash_sweep(&deaths[i].s), recoverers = crash_sweep_nested(&deaths[i].s);
+        const uint64_t died = crash_sweep(&deaths[i].s);
+        const uint64_t recoverers = crash_sweep_pairs(&deaths[i].s, harness_full() ? 30 : 6);
         fprintf(stderr, "  %-20s %5" PRIu64 " deaths, %5" PRIu64 " recoverers'\n", deaths[i].name, died, recoverers);
         CHECK(recoverers > 15);
 #else

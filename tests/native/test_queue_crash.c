@@ -13,7 +13,7 @@ static void a_death_at_any_point_loses_and_doubles_nothing(void) {
 
 static void a_recoverer_may_die_too(void) {
     for (int i = 0; i < QUEUE_SCENARIOS; i++) {
-        uint64_t deaths = crash_sweep_some_pairs(&queue_scenarios[i].s, harness_full() ? 30 : 4);
+        uint64_t deaths = crash_sweep_pairs(&queue_scenarios[i].s, harness_full() ? 30 : 4);
         fprintf(stderr, "  %-18s %6" PRIu64 " recoverers died\n", queue_scenarios[i].name, deaths);
     }
 }

@@ -14,7 +14,7 @@ static void a_death_at_any_point_leaves_nothing_held(void) {
 
 static void a_recoverer_may_die_too(void) {
     for (int i = 1; i < RWLOCK_SCENARIOS; i++) {
-        const uint64_t deaths = crash_sweep_some_pairs(&rwlock_scenarios[i].s, harness_full() ? 30 : 7);
+        const uint64_t deaths = crash_sweep_pairs(&rwlock_scenarios[i].s, harness_full() ? 30 : 7);
         fprintf(stderr, "  %-20s %6" PRIu64 " recoverers died\n", rwlock_scenarios[i].name, deaths);
         CHECK(deaths > 10);
     }
