@@ -163,6 +163,7 @@ static const struct {
     {"wait and look", {begin_free, come, wait_and_look, survive, NULL}},
     {"wait and cancel", {begin_free, come, wait_and_cancel, survive, NULL}},
     {"after a dead writer", {begin_abandoned, come, wait_and_look, survive, NULL}},
+    {"find a dead writer", {begin_abandoned, come, read_and_read, survive, NULL}},
 };
 enum { RWLOCK_SCENARIOS = sizeof rwlock_scenarios / sizeof rwlock_scenarios[0] };
 

@@ -64,10 +64,6 @@ static void upgrades(void) {
     BEGIN_WRITING(try(2, AIPC_UPGRADE));
     END_WRITING(release(2, AIPC_WRITE));
 }
-static void reads(void) {
-    if (!aipc_rwlock_read_fast(&segs[2], rw_at(2))) return;
-    read_unlock(2);
-}
 static void gives_up_writing(void) {
     uint32_t node;
     if (stand(2, AIPC_WRITE, &node) == AIPC_AGAIN) OK(cancel(2, AIPC_WRITE, node));
@@ -87,9 +83,9 @@ static const struct {
     {"a downgrade, by a writer", has_written, downgrades, AIPC_WRITE, false},
     {"a downgrade, by an upgradable", has_written, downgrades, AIPC_UPGRADABLE, false},
     {"an upgrade, by a writer", is_upgradable, upgrades, AIPC_WRITE, false},
-    {"a fast reader, by a writer", has_read, reads, AIPC_WRITE, false},
     {"a waiting writer, by a reader", has_nothing, gives_up_writing, AIPC_READ, true},
-    {"idleness, by a writer", has_written, does_nothing, AIPC_WRITE, false},
+    {"idle readers, by a writer", has_read, does_nothing, AIPC_WRITE, false},
+    {"idle writers, by a reader", has_written, does_nothing, AIPC_READ, false},
 };
 
 static bool outlive(int n, uint64_t k) {
@@ -133,6 +129,11 @@ static void who_waits_outlives_the_death_of_the_others(void) {
 }
 
 /* ---- a reader is stopped in the instant in which it may have to take its read back ---------------------------- */
+
+static void reads(void) {
+    if (!aipc_rwlock_read_fast(&segs[2], rw_at(2))) return;
+    read_unlock(2);
+}
 
 static uint64_t stop_at, stop_passed;
 static void stop_before_a_point(enum aipc_hook_kind kind) {
