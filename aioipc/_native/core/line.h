@@ -25,7 +25,8 @@
  *     try:  more there than aipc_line_reserved(line, node)?  no: have to wait (again).  Yes: take one
  *
  * One, not all: a head that is stopped, or busy, costs one permit, as a lock that was handed over does.  Nobody who
- * could be served sleeps on.  Say that something is owed while somebody who runs has yet to look, to wake, or to leave:
+ * could be served sleeps on, unless a wake-up went to one that does not run (docs/design/failure-model.md).  Say that
+ * something is owed while somebody has yet to look, to wake, or to leave:
  *
  *   - what there is grows: its changer wakes as many, the head before all others.
  *   - the head fails only when nothing is left.  Others fail when what is left is the head's, and that is owed: the head
@@ -36,7 +37,9 @@
  *     or who made it one sees it asleep.
  *
  * What is set aside for a dead head is so until it is recovered: waiters notice (watch.h), who does not wait calls
- * aipc_line_recover.  `ordered` is written under the waits lock by whoever wakes, leaves or goes on waiting; and to 0 by
+ * aipc_line_recover.  Whoever is refused it wakes the head, since who put it there may be stopped: aipc_line_wake_head.
+ *
+ * `ordered` is written under the waits lock by whoever wakes, leaves or goes on waiting; and to 0 by
  * who withdraws.  Wrong, it makes somebody early or one look vain, never late.
  *
  *   N1  asleep is 0 => no node of the queue is WAITING, but those that aipc_wait_collect has just handed out
