@@ -27,6 +27,9 @@ OUTPUT: dict[Run, list[str]] = {
         "afterwards abandoned: False",
     ],
     ("04_blocking_and_async.py",): ["a thread held it", "an asyncio task held it", "a trio task held it"],
+    ("10_start_together.py",): ["prepared 1 time, 4 led: 4 processes"],
+    ("11_read_and_write.py",): ["200 writes, 0 torn reads"],
+    ("12_condition.py",): ["sold 30 of 30"],
     **{("05_web_cache.py", loop): ["60 answers, 3 computations"] for loop in ("asyncio", "uvloop")},
     **{
         ("06_pipeline.py", loop): ["killed: 1", "results right: True", "delivered twice: [123]"]
