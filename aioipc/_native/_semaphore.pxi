@@ -167,6 +167,9 @@ cdef class PermitOperation(OneLineOperation):
     cdef bint last_chance(self) except -1:
         return self.handle._take()
 
+    cdef aipc_status stand(self, aipc_ctx *ctx, uint32_t bell, uint64_t token, uint32_t *node):
+        return aipc_semaphore_stand(ctx, (<SemaphorePin>self.pin).semaphore, bell, token, node)
+
     cdef aipc_status leave(self, aipc_ctx *ctx, uint32_t node) noexcept:
         return aipc_semaphore_leave(ctx, (<SemaphorePin>self.pin).semaphore, node)
 
@@ -367,6 +370,9 @@ cdef class TokenOperation(OneLineOperation):
 
     cdef bint last_chance(self) except -1:
         return self.handle._take(self.borrower)
+
+    cdef aipc_status stand(self, aipc_ctx *ctx, uint32_t bell, uint64_t token, uint32_t *node):
+        return aipc_limiter_stand(ctx, (<LimiterPin>self.pin).limiter, bell, token, node)
 
     cdef aipc_status leave(self, aipc_ctx *ctx, uint32_t node) noexcept:
         return aipc_limiter_leave(ctx, (<LimiterPin>self.pin).limiter, node)

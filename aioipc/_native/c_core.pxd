@@ -212,6 +212,7 @@ cdef extern from "aipc.h":
     aipc_status aipc_semaphore_try(aipc_semaphore *s, uint32_t node)
     aipc_status aipc_semaphore_try_recover(aipc_ctx *ctx, aipc_semaphore *s)
     aipc_status aipc_semaphore_add(aipc_semaphore *s, uint64_t count)
+    aipc_status aipc_semaphore_stand(aipc_ctx *ctx, aipc_semaphore *s, uint32_t bell, uint64_t token, uint32_t *node)
     aipc_status aipc_semaphore_leave(aipc_ctx *ctx, aipc_semaphore *s, uint32_t node)
 
     uint64_t aipc_event_mark(const aipc_event *e)
@@ -230,6 +231,7 @@ cdef extern from "aipc.h":
     aipc_status aipc_limiter_try(aipc_ctx *ctx, aipc_limiter *limiter, uint32_t node)
     aipc_status aipc_limiter_try_recover(aipc_ctx *ctx, aipc_limiter *limiter)
     aipc_status aipc_limiter_give(aipc_ctx *ctx, aipc_limiter *limiter)
+    aipc_status aipc_limiter_stand(aipc_ctx *ctx, aipc_limiter *limiter, uint32_t bell, uint64_t token, uint32_t *node)
     aipc_status aipc_limiter_leave(aipc_ctx *ctx, aipc_limiter *limiter, uint32_t node)
     aipc_status aipc_limiter_resize(aipc_ctx *ctx, aipc_limiter *limiter, uint64_t total)
     void aipc_limiter_stats_get(aipc_seg *seg, const aipc_limiter *limiter, aipc_limiter_stats *stats)
