@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
 
 from . import _waiting
 from ._native import _core
-from .errors import IPCError, NotFoundError, OptionMismatchError
+from .errors import IPCError, NotFoundError, OptionMismatchError, TooManyWaitersError
 from .lock import Lock
 from .objects import New, ObjectName, SharedObject
 from .rlock import RLock
@@ -142,7 +142,11 @@ class Condition(_core.ConditionHandle, SharedObject):
 
     async def _reacquire(self, waiting: "_core.ConditionOperation") -> None:
         if waiting.released:
-            interruption = await _waiting.shielded(waiting.reacquiring())
+            try:
+                interruption = await _waiting.shielded(waiting.reacquiring())
+            except TooManyWaitersError:  # the place it still has is one that the lock's queue can have
+                waiting.settle()
+                interruption = await _waiting.shielded(waiting.reacquiring())
             waiting.reacquired()
             if interruption is not None:
                 raise interruption
@@ -284,6 +288,10 @@ def _reacquire(waiting: "_core.ConditionOperation") -> None:
         try:
             _core.blocked(waiting.reacquiring(), None)
             break
+        except TooManyWaitersError:
+            if not waiting.notified:
+                raise
+            waiting.settle()
         except IPCError:
             raise
         except BaseException as error:

@@ -149,7 +149,7 @@ cdef class ConditionOperation(Operation):
         cdef aipc_status status = aipc_condition_look(ctx, self.condition.condition, node)
         aipc_ctx_leave(ctx)
         if status == AIPC_OK or status == AIPC_CLOSED:
-            self.node = 0
+            self.node, self.notified = 0, False
             self.counted(-1)
         if status != AIPC_CLOSED:  # else it was destroyed after the notification
             check(self.seg, status, "waiting for a condition")
