@@ -1,4 +1,5 @@
 # cython: language_level=3, binding=True, embedsignature=False, boundscheck=False, wraparound=False
+# cython: auto_pickle=False
 """Thin shells over the core (core/aipc.h): argument checks, status to exception, buffer export.
 
 Nothing here decides anything: algorithms are in the core, waiting of coroutines in aioipc._waiting.
