@@ -6,7 +6,7 @@ them at once on one lock.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -69,15 +69,6 @@ Face = Awaited | Blocking
 def face(request: pytest.FixtureRequest, lock: Lock) -> Face:
     made: Face = request.param(lock)
     return made
-
-
-@pytest.fixture
-def segment(segment_name: str) -> Iterator[ManagedSharedMemory]:
-    segment = ManagedSharedMemory.create(segment_name, 1 << 20, lifetime="last_detach")
-    yield segment
-    if not segment.closed:
-        assert segment.check_sanity()
-    segment.close()
 
 
 @pytest.fixture

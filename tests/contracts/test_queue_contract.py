@@ -9,7 +9,7 @@ tests/unit/test_queue.py.
 import asyncio
 import queue as threads
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -17,7 +17,8 @@ import anyio.lowlevel
 import pytest
 
 from aioipc import ManagedSharedMemory, Queue, QueueEmpty, QueueFull
-from tests.support.queues import Awaited, Blocking, Face, idle, until, waiters, waiting
+from tests.support.faces import until
+from tests.support.queues import Awaited, Blocking, Face, idle, waiters, waiting
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
 MakeFace = Callable[[Queue[Any]], Face]
@@ -28,16 +29,6 @@ MakeQueue = Callable[..., Queue[Any]]
 def face_of(request: pytest.FixtureRequest) -> MakeFace:
     made: MakeFace = request.param
     return made
-
-
-@pytest.fixture
-def segment(segment_name: str) -> Iterator[ManagedSharedMemory]:
-    segment = ManagedSharedMemory.create(segment_name, 1 << 20, lifetime="last_detach")
-    yield segment
-    if not segment.closed:
-        report = segment.check_sanity()
-        assert report, report
-    segment.close()
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """How a queue ends, for whoever uses and waits for it: shut down, destroyed, its segment closed."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import pytest
 
 from aioipc import ClosedError, ManagedSharedMemory, Queue, QueueEmpty, QueueShutDown
-from tests.support.queues import Awaited, Blocking, Face, failing, idle, until, waiters, waiting
+from tests.support.faces import until
+from tests.support.queues import Awaited, Blocking, Face, failing, idle, waiters, waiting
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
 MakeFace = Callable[[Queue[Any]], Face]
@@ -18,16 +19,6 @@ MakeQueue = Callable[..., Queue[Any]]
 def face_of(request: pytest.FixtureRequest) -> MakeFace:
     made: MakeFace = request.param
     return made
-
-
-@pytest.fixture
-def segment(segment_name: str) -> Iterator[ManagedSharedMemory]:
-    segment = ManagedSharedMemory.create(segment_name, 1 << 20, lifetime="last_detach")
-    yield segment
-    if not segment.closed:
-        report = segment.check_sanity()
-        assert report, report
-    segment.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -12,7 +12,8 @@ import trio
 import trio.testing
 
 from aioipc import ClosedError, ManagedSharedMemory, MessageTooLargeError, NotOwnerError, Queue, QueueFull
-from tests.support.queues import Awaited, Blocking, Face, failing, idle, until, waiters, waiting
+from tests.support.faces import until
+from tests.support.queues import Awaited, Blocking, Face, failing, idle, waiters, waiting
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
 MakeFace = Callable[[Queue[Any]], Face]
@@ -23,15 +24,6 @@ MakeQueue = Callable[..., Queue[Any]]
 def face_of(request: pytest.FixtureRequest) -> MakeFace:
     made: MakeFace = request.param
     return made
-
-
-@pytest.fixture
-def segment(segment_name: str) -> Iterator[ManagedSharedMemory]:
-    segment = ManagedSharedMemory.create(segment_name, 1 << 20, lifetime="last_detach")
-    yield segment
-    report = segment.check_sanity()
-    assert report, report
-    segment.close()
 
 
 @pytest.fixture

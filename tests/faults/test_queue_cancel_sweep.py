@@ -17,7 +17,8 @@ import trio
 import uvloop
 
 from aioipc import ManagedSharedMemory, Queue
-from tests.support.queues import idle, until, waiters, waiting
+from tests.support.faces import until
+from tests.support.queues import idle, waiters, waiting
 from tests.support.sweeping import Interrupter
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]

@@ -23,9 +23,10 @@ from aioipc import (
     QueueEmpty,
     QueueShutDown,
 )
+from tests.support.faces import until
 from tests.support.loops import LOOPS
 from tests.support.peers import Link, Peer
-from tests.support.queues import idle, until, waiters
+from tests.support.queues import idle, waiters
 
 Spawn = Callable[..., Peer]
 

@@ -1,16 +1,14 @@
 """The ways of using a queue that must all be the same, and what tests ask of one."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import anyio
-import anyio.lowlevel
-import anyio.to_thread
 import pytest
 
 from aioipc import Lease, Queue
+from tests.support.faces import in_thread, until
 
 
 class Awaited:
@@ -87,16 +85,6 @@ class Blocking:
 
 
 Face = Awaited | Blocking
-
-
-async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
-    return await anyio.to_thread.run_sync(call, *args, limiter=anyio.CapacityLimiter(1))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Lets other tasks run until it holds."""
-    while not condition():
-        await anyio.lowlevel.checkpoint()
 
 
 @contextmanager
