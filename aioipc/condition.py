@@ -1,5 +1,6 @@
 """Condition: tasks and threads of many processes wait until somebody notifies them, beside a lock."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -9,9 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
 
 from . import _waiting
 from ._native import _core
-from .errors import IPCError, NotFoundError, OptionMismatchError, TooManyWaitersError
+from .errors import (
+    ClosedError,
+    IPCError,
+    NotFoundError,
+    NotOwnerError,
+    OptionMismatchError,
+    TooManyWaitersError,
+)
 from .lock import Lock
-from .objects import New, ObjectName, SharedObject
+from .objects import New, ObjectName, SharedObject, whole
 from .rlock import RLock
 
 if TYPE_CHECKING:
@@ -65,10 +73,11 @@ class Condition(_core.ConditionHandle, SharedObject):
             filled.notify()
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_collected", "_lock")
     _type: ClassVar[int] = _core.TYPE_CONDITION
     _size: ClassVar[int] = _core.CONDITION_SIZE
     _lock: Lock | RLock
+    _collected: bool  # whether a coroutine was just now, in `wait`, where it could not await the lock
 
     def __init__(
         self,
@@ -80,7 +89,7 @@ class Condition(_core.ConditionHandle, SharedObject):
             _belongs(lock, segment)
         created = self._attach(segment, name, _core.condition_image(lock))
         self._found()
-        if not created and lock is not None and lock != self._lock:
+        if not created and lock is not None and lock.pin is not self._lock.pin:
             raise OptionMismatchError(
                 f"the condition {self.name!r} exists with another lock than {lock!r}: {self._lock!r}; leave "
                 "the lock out, or destroy the condition"
@@ -107,13 +116,15 @@ class Condition(_core.ConditionHandle, SharedObject):
 
     async def __aenter__(self) -> None:
         await self._lock.acquire()
+        self._collected = False
 
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is GeneratorExit and not self._lock.statistics().mine:
-            return  # the coroutine was collected in `wait`, where it could not await the lock
-        self._lock.release()
+        collected, self._collected = self._collected, False
+        if kind is not GeneratorExit or not collected:
+            with _without_lock(kind):
+                self._lock.release()
 
     # --- waiting and notifying
 
@@ -135,8 +146,9 @@ class Condition(_core.ConditionHandle, SharedObject):
                 raise
             await self._reacquire(waiting)
             waiting.settle()
-        except BaseException:
+        except BaseException as error:
             waiting.forsake()
+            self._collected = waiting.released and isinstance(error, GeneratorExit)
             raise
         return True
 
@@ -159,7 +171,7 @@ class Condition(_core.ConditionHandle, SharedObject):
 
     def notify(self, n: int = 1) -> None:
         """Notifies up to `n` waiters; NotOwnerError (a RuntimeError) when the lock is not held."""
-        self._notify(min(n, _core.EVERYBODY - 1), False)
+        self._notify(_count(n), False)
 
     def notify_all(self) -> None:
         """Notifies everybody who waits; NotOwnerError (a RuntimeError) when the lock is not held."""
@@ -189,18 +201,20 @@ class Condition(_core.ConditionHandle, SharedObject):
         _waiting.passed_on(self.opening.attachment)
 
     def _found(self) -> None:
+        self._collected = False
         offset, serial, type_number = self._lock_identity()
         kind = RLock if type_number == _core.TYPE_RLOCK else Lock
+        lock: Lock | RLock | None
         if offset == 0:
-            self._lock = Lock._of(self.segment, self.pin)
+            lock = Lock._of(self.segment, self.pin)
         else:
-            pin = self.opening.attachment.object_at(offset, serial)
-            if pin is None:
-                raise NotFoundError(
-                    f"the lock of the condition {self.name!r} was destroyed; destroy the condition too"
-                )
-            self._lock = kind._of(self.segment, kind._fitting(pin, "the condition's lock"))
-        self._beside(self._lock)
+            lock = kind._at(self.segment, offset, serial, "the condition's lock")
+        if lock is None:
+            raise NotFoundError(
+                f"the lock of the condition {self.name!r} was destroyed; destroy the condition too"
+            )
+        self._lock = lock
+        self._beside(lock)
 
     def _describe(self) -> str:
         record = self.statistics()
@@ -241,9 +255,9 @@ class BlockingCondition:
             try:
                 notified = _core.blocked(waiting, timeout)
             except BaseException:
-                _reacquire(waiting)
+                waiting.reacquire()
                 raise
-            _reacquire(waiting)
+            waiting.reacquire()
             if notified:
                 waiting.settle()
         except BaseException:
@@ -261,7 +275,7 @@ class BlockingCondition:
 
     def notify(self, n: int = 1) -> None:
         """Notifies up to `n` waiters; NotOwnerError when the lock is not held."""
-        self._condition._notify(min(n, _core.EVERYBODY - 1), True)
+        self._condition._notify(_count(n), True)
 
     def notify_all(self) -> None:
         """Notifies everybody who waits; NotOwnerError when the lock is not held."""
@@ -273,32 +287,25 @@ class BlockingCondition:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._lock.__exit__(kind, value, traceback)
+        with _without_lock(kind):
+            self._lock.release()
 
     def __repr__(self) -> str:
         return f"<blocking view of {self._condition!r}>"
 
 
-def _reacquire(waiting: "_core.ConditionOperation") -> None:
-    """For a thread, whatever interrupts it meanwhile; that is raised afterwards."""
-    if not waiting.released:
-        return
-    interruption: BaseException | None = None
-    while True:
-        try:
-            _core.blocked(waiting.reacquiring(), None)
-            break
-        except TooManyWaitersError:
-            if not waiting.notified:
-                raise
-            waiting.settle()
-        except IPCError:
-            raise
-        except BaseException as error:
-            interruption = error
-    waiting.reacquired()
-    if interruption is not None:
-        raise interruption
+def _without_lock(kind: type[BaseException] | None) -> contextlib.AbstractContextManager[None]:
+    """For giving the lock back: an error of `wait`, which may not have it again, says more than that."""
+    failed = kind is not None and issubclass(kind, IPCError)
+    return contextlib.suppress(*((ClosedError, NotOwnerError) if failed else ()))
+
+
+def _count(n: int) -> int:
+    """A checked number of waiters to notify."""
+    count = whole("n", n)
+    if count < 0:
+        raise ValueError(f"n must be at least 0, not {n!r}")
+    return min(count, _core.EVERYBODY - 1)
 
 
 def _belongs(lock: Lock | RLock, segment: "ManagedSegment") -> None:

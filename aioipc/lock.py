@@ -104,6 +104,7 @@ class Lock(_core.LockHandle, Lockable):
 
     __slots__ = ()
     _type: ClassVar[int] = _core.TYPE_LOCK
+    _inside = (_core.TYPE_CONDITION,)
     _entrances = "'async with lock:' in a coroutine, or 'with lock.blocking:' in a thread"
 
     def __init__(

@@ -64,6 +64,7 @@ class SharedObject(_core.Handle):
     __slots__ = ()
     _type: ClassVar[int]
     _size: ClassVar[int]
+    _inside: ClassVar[tuple[int, ...]] = ()  # types of objects that begin with one
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -126,6 +127,14 @@ class SharedObject(_core.Handle):
         handle._found()
         return handle
 
+    @classmethod
+    def _at(cls, segment: "ManagedSegment", offset: int, serial: int, what: str) -> Self | None:
+        """A handle on the object that had this place; None when it is gone."""
+        pin = segment._opening_checked().attachment.object_at(offset, serial)
+        if pin is None:
+            return None
+        return cls._of(segment, pin if pin.type in cls._inside else cls._fitting(pin, what))
+
     def _found(self) -> None:
         """Sets what `__init__` would have set, for a handle that was found."""
 
@@ -139,7 +148,7 @@ class SharedObject(_core.Handle):
             return f"<{kind} [not there]>"
         if self.opening.closed:
             return f"<{kind} [closed]>"
-        name = "" if self.pin.kind == _core.ANONYMOUS else f" {self.name!r}"
+        name = {_core.NAMED: f" {self.name!r}", _core.UNIQUE: " unique"}.get(self.pin.kind, "")
         return f"<{kind}{name} {'[destroyed]' if self.pin.destroyed else self._describe()}>"
 
     def __reduce__(self) -> Any:
@@ -183,9 +192,8 @@ def kind_of(handle: SharedObject) -> Kind:
 
 
 def _rebuild(cls: type[_T], segment: "ManagedSegment", offset: int, serial: int, state: Any) -> _T:
-    pin = segment._opening_checked().attachment.object_at(offset, serial)
-    if pin is None:
+    handle = cls._at(segment, offset, serial, "the pickled object")
+    if handle is None:
         raise NotFoundError(f"the pickled {cls.__name__} is no longer in {segment!r}")
-    handle = cls._of(segment, cls._fitting(pin, "the pickled object"))
     handle._restore_local_state(state)
     return handle

@@ -89,6 +89,9 @@ cdef class ConditionOperation(Operation):
     cdef object attempt(self):
         return NOT_YET
 
+    cdef bint stands_first(self):
+        return True
+
     cdef void counted(self, int change) noexcept:
         self.condition.counted(1, self.bell, change)
 
@@ -128,9 +131,9 @@ cdef class ConditionOperation(Operation):
         """Whether it was notified; it keeps its place."""
         if self.node == 0 or self.identity != self.seg.self:
             raise ClosedError("the segment was closed while waiting for a condition")
-        if self.condition.gone():
+        if self.condition.gone() or self.handle.held.lock.gone():
             self.withdraw()
-            raise ClosedError("the condition was destroyed")
+            raise ClosedError("the condition or its lock was destroyed")
         self.notified = aipc_condition_notified(self.seg, self.node)
         return self.notified
 
@@ -138,6 +141,25 @@ cdef class ConditionOperation(Operation):
         """Gives up, unless it was notified and `look` has found that."""
         if not self.notified:
             Operation.cancel(self)
+
+    def reacquire(self):
+        """For a thread: acquires the lock again, whatever interrupts that; the latest interruption is raised
+        afterwards.  No signal handler runs in between."""
+        interruption = None
+        while self.depth > 0:
+            try:
+                block(self.reacquiring(), None)
+                self.reacquired()
+            except TooManyWaitersError:
+                if not self.notified:
+                    raise
+                self.settle()  # its own place is one that the lock's queue can have
+            except IPCError:
+                raise
+            except BaseException as error:
+                interruption = error
+        if interruption is not None:
+            raise interruption
 
     def settle(self):
         """Uses the notification up."""

@@ -18,6 +18,7 @@ cdef class LockPin(LinePin):
     cdef int close(self) except -1:
         cdef aipc_ctx *ctx = self.attachment.enter()
         cdef aipc_status status = aipc_lock_close(ctx, self.lock)
+        aipc_wait_rouse(self.seg)  # who waits for a condition beside it
         aipc_ctx_leave(ctx)
         return check(self.seg, status, "destroying a lock")
 

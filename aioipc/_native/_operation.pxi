@@ -114,6 +114,14 @@ cdef class Operation:
         """Before giving up without having waited: tries again, if a death was not noticed yet."""
         return False
 
+    cdef bint stands_first(self):
+        """Whether nothing of it is done before it stands in line."""
+        return False
+
+    cdef bint expire(self) except -1:
+        """A thread's time is over while it stands in line; True: it was possible after all."""
+        return False
+
     cdef aipc_status stand(self, aipc_ctx *ctx, uint32_t bell, uint64_t token, uint32_t *node):
         raise NotImplementedError
 
@@ -297,7 +305,7 @@ cdef bint block(Operation operation, object timeout) except -1:
     cdef double limit = _seconds(timeout)
     if operation.ready():
         return True
-    if limit == 0:
+    if limit == 0 and not operation.stands_first():
         return operation.last_chance()
     if timeout is not None:
         deadline = aipc_os_now() + <uint64_t>(limit * 1e9)
@@ -310,7 +318,7 @@ cdef bint block(Operation operation, object timeout) except -1:
             if operation.opening.closed:  # whoever closes it sets this first, and then rings
                 raise ClosedError("the segment was closed while waiting")
             if late:
-                return False
+                return operation.expire()
             late = sleeper.sleep(deadline)
             if not operation.opening.closed and operation.look():
                 return True

@@ -202,6 +202,7 @@ cdef extern from "aipc.h":
     void aipc_lock_stats_get(aipc_seg *seg, const aipc_lock *lock, aipc_lock_stats *stats)
 
     cbool aipc_line_asleep(const aipc_line *line)
+    uint64_t aipc_line_reserved(const aipc_line *line, uint32_t node)
     aipc_status aipc_line_stand(aipc_ctx *ctx, aipc_line *line, uint32_t bell, uint64_t token, uint32_t *node)
     aipc_status aipc_line_again(aipc_ctx *ctx, aipc_line *line, uint32_t node)
     aipc_status aipc_line_leave(aipc_ctx *ctx, aipc_line *line, uint32_t node)
@@ -263,6 +264,9 @@ cdef extern from "aipc.h":
     aipc_status aipc_rwlock_close(aipc_ctx *ctx, aipc_rwlock *rw)
     void aipc_rwlock_stats_get(aipc_seg *seg, const aipc_rwlock *rw, aipc_rwlock_stats *stats)
 
+    # --- waiters.h
+    void aipc_wait_rouse(aipc_seg *seg)
+
     # --- condition.h, barrier.h
     aipc_status aipc_condition_stand(aipc_ctx *ctx, aipc_condition *c, uint32_t bell, uint64_t token, uint32_t *node)
     aipc_status aipc_condition_look(aipc_ctx *ctx, aipc_condition *c, uint32_t node)
@@ -276,6 +280,7 @@ cdef extern from "aipc.h":
     aipc_status aipc_barrier_arrive(aipc_ctx *ctx, aipc_barrier *b, uint32_t bell, uint64_t token, uint32_t *node,
                                     uint32_t *place)
     aipc_status aipc_barrier_look(aipc_ctx *ctx, aipc_barrier *b, uint32_t node, uint32_t *place)
+    aipc_status aipc_barrier_give_up(aipc_ctx *ctx, aipc_barrier *b, uint32_t node, uint32_t *place)
     aipc_status aipc_barrier_cancel(aipc_ctx *ctx, aipc_barrier *b, uint32_t node)
     aipc_status aipc_barrier_reset(aipc_ctx *ctx, aipc_barrier *b)
     aipc_status aipc_barrier_abort(aipc_ctx *ctx, aipc_barrier *b)

@@ -56,14 +56,12 @@ async def _run(operation: _core.Operation) -> Any:
 
 
 async def shielded(operation: _core.Operation) -> BaseException | None:
-    """Awaits the operation to its end, whatever cancels it meanwhile: returns that,
-    for the caller to raise."""
-    if _core.checkpoint_wanted():
-        from . import _trio
-
-        await _trio.shielded(operation)
+    """Awaits the operation to its end, whatever cancels it meanwhile: returns that, for the caller to raise.
+    Under trio it comes back at the next checkpoint by itself."""
+    operation.close()  # it is not awaited itself
+    if operation.ready():
         return None
-    return await _asyncio.shielded(operation)
+    return await _doorbell(operation.opening.attachment).wait_to_the_end(operation)
 
 
 def _bell_here(attachment: Attachment) -> int:

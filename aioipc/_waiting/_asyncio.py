@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .._native._core import Attachment, Operation
+from .._native._core import Attachment
 from ._doorbell import Doorbell, Place, Waitable, find
 
 
@@ -26,13 +26,34 @@ class AsyncioDoorbell(Doorbell):
             return
         try:
             while True:
-                place.parked = self.loop.create_future()
-                self._arm()
-                await place.parked
+                await self._parked(place)
                 if place.ready():
                     return
         finally:
             self._leave(token, place)
+
+    async def wait_to_the_end(self, handle: Waitable) -> BaseException | None:
+        cancelled: BaseException | None = None
+        token, place = self._stand(handle)
+        if place is None:
+            return None
+        try:
+            with _shield_of_anyio():
+                while True:
+                    try:
+                        await self._parked(place)
+                    except asyncio.CancelledError as error:
+                        cancelled = error
+                    if place.ready():
+                        return cancelled
+        finally:
+            self._leave(token, place)
+
+    def _parked(self, place: Place) -> asyncio.Future[None]:
+        place.parked = self.loop.create_future()
+        self._arm()
+        parked: asyncio.Future[None] = place.parked
+        return parked
 
     def _wake(self, place: Place) -> None:
         if place.parked is not None and not place.parked.done():
@@ -54,25 +75,6 @@ class AsyncioDoorbell(Doorbell):
     def _unhook(self) -> None:
         if not self.loop.is_closed():
             self.loop.remove_reader(self._epoll.fileno())
-
-
-async def shielded(operation: Operation) -> BaseException | None:
-    """Awaits the operation to its end; returns the latest cancellation.
-
-    In a task of its own, so that it keeps its place in line; it is this one's for whoever asks who runs.
-    """
-    cancelled: BaseException | None = None
-    operation.close()  # it is not awaited itself
-    if not operation.ready():
-        waiting = asyncio.ensure_future(doorbell(operation.opening.attachment).wait(operation))
-        with _shield_of_anyio():
-            while not waiting.done():
-                try:
-                    await asyncio.shield(waiting)
-                except asyncio.CancelledError as error:
-                    cancelled = error
-        waiting.result()  # CancelledError: the loop is shut down
-    return cancelled
 
 
 def _shield_of_anyio() -> contextlib.AbstractContextManager[Any]:

@@ -92,6 +92,11 @@ class Doorbell(abc.ABC):
         """Parks the running task until `handle` has what it waits for."""
 
     @abc.abstractmethod
+    async def wait_to_the_end(self, handle: Waitable) -> BaseException | None:
+        """`wait`, keeping its place whatever cancels it meanwhile: the latest of that, unless it comes back
+        by itself."""
+
+    @abc.abstractmethod
     def _wake(self, place: Place) -> None:
         """Lets the task run and look.  In the loop's thread."""
 

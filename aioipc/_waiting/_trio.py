@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from .._native._core import Attachment, Operation
+from .._native._core import Attachment
 from ._doorbell import Doorbell, Place, Waitable, find
 
 checkpoint = trio.lowlevel.checkpoint
@@ -43,6 +43,13 @@ class TrioDoorbell(Doorbell):
 
     @trio.lowlevel.enable_ki_protection
     async def wait(self, handle: Waitable) -> None:
+        await self._through(handle, self._abort)
+
+    @trio.lowlevel.enable_ki_protection
+    async def wait_to_the_end(self, handle: Waitable) -> None:
+        await self._through(handle, lambda _: trio.lowlevel.Abort.FAILED)
+
+    async def _through(self, handle: Waitable, abort: Callable[[Place], trio.lowlevel.Abort]) -> None:
         token, place = self._stand(handle)
         if place is None:
             return
@@ -50,7 +57,7 @@ class TrioDoorbell(Doorbell):
             while True:
                 place.parked = trio.lowlevel.current_task()
                 self._arm()
-                await trio.lowlevel.wait_task_rescheduled(lambda _: self._abort(place))
+                await trio.lowlevel.wait_task_rescheduled(lambda _: abort(place))
                 await self._turn(place)
                 if place.ready():
                     return
@@ -89,12 +96,6 @@ class TrioDoorbell(Doorbell):
     def _unhook(self) -> None:
         with contextlib.suppress(RuntimeError):  # trio has ended
             trio.lowlevel.notify_closing(self._epoll.fileno())
-
-
-async def shielded(operation: Operation) -> None:
-    """Awaits the operation to its end.  What cancels it comes back at the next checkpoint."""
-    with trio.CancelScope(shield=True):
-        await operation
 
 
 def running() -> trio.lowlevel.TrioToken:

@@ -313,7 +313,7 @@ struct aipc_condition {
     struct aipc_lock own;  /* the lock, when `lock` is 0 */
     uint64_t lock;         /* immutable: offset of the aipc_object that is the lock */
     uint64_t lock_serial;  /* immutable */
-    uint32_t lock_type;    /* immutable: AIPC_TYPE_LOCK or AIPC_TYPE_RLOCK, of the own one too */
+    uint32_t lock_type;    /* immutable: AIPC_TYPE_LOCK (the own one too), AIPC_TYPE_RLOCK, AIPC_TYPE_CONDITION: its own */
     uint32_t contended;    /* under waits, unlogged statistics: how many ever waited */
     uint64_t notified;     /* under waits, unlogged statistics: how many were notified */
     struct aipc_wait_queue waiters; /* those who have no token */
