@@ -97,10 +97,6 @@ class Semaphore(_core.SemaphoreHandle, SharedObject):
         if permits > _core.SEMAPHORE_MAX or not self._add(permits):
             raise ValueError(f"{self!r} released too many times: it has at most {self._most()} permits")
 
-    def locked(self) -> bool:
-        """Whether no permit is there."""
-        return self.value == 0
-
     @property
     def value(self) -> int:
         """The permits that are there now."""
@@ -137,7 +133,7 @@ class Semaphore(_core.SemaphoreHandle, SharedObject):
     def _describe(self) -> str:
         record = self.statistics()
         waiters = f", waiters:{record.waiters}" if record.waiters else ""
-        return f"[{'locked' if record.value == 0 else f'unlocked, value:{record.value}'}{waiters}]"
+        return f"[{'locked' if self.locked() else f'unlocked, value:{record.value}'}{waiters}]"
 
 
 class BoundedSemaphore(Semaphore):
@@ -173,7 +169,7 @@ class BlockingSemaphore:
         self._semaphore.release(n)
 
     def locked(self) -> bool:
-        """Whether no permit is there."""
+        """Whether `acquire` would have to wait."""
         return self._semaphore.locked()
 
     def __enter__(self) -> Literal[True]:

@@ -116,6 +116,13 @@ cdef class SemaphoreHandle(OneLineHandle):
             check(self.pin.seg, status, "acquiring a semaphore")
         return status == AIPC_OK
 
+    def locked(self) -> bool:
+        """Whether `acquire` would have to wait: no permit is there, or only for those who came first."""
+        self.attached("semaphore")
+        cdef aipc_semaphore *semaphore = self.known().semaphore
+        return (self.known().others_first(0, None)
+                or aipc_load_seq_cst64(&semaphore.value) <= aipc_line_reserved(&semaphore.line, 0))
+
     def _acquiring(self, outcome):
         cdef PermitOperation operation = PermitOperation.__new__(PermitOperation)
         operation.prepared(self)
@@ -246,12 +253,21 @@ cdef class EventOperation(OneLineOperation):
     cdef bint must_queue(self) except -1:
         return False  # what has happened has happened for all
 
-    cdef object attempt(self):
-        self.handle.usable("event")
+    cdef aipc_event *marking(self):
+        """It waits from now on, also while it has yet to stand in line."""
         cdef aipc_event *event = (<EventPin>self.pin).event
         if not self.marked:
             self.mark, self.marked = aipc_event_mark(event), True
-        return True if aipc_event_happened(event, self.mark) else NOT_YET
+        return event
+
+    cdef object step(self):
+        if not self.opening.closed:
+            self.marking()
+        return Operation.step(self)
+
+    cdef object attempt(self):
+        self.handle.usable("event")
+        return True if aipc_event_happened(self.marking(), self.mark) else NOT_YET
 
 
 aioipc_set_am_send(EventOperation, _send)
