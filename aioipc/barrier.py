@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from . import _waiting
 from ._native import _core
@@ -117,17 +117,23 @@ class Barrier(_core.BarrierHandle, SharedObject):
     ) -> None:
         """Nothing to do: who has passed has passed."""
 
+    def __enter__(self) -> NoReturn:
+        raise TypeError("use 'async with barrier:' in a coroutine, or 'with barrier.blocking:' in a thread")
+
+    def __exit__(self, *_: object) -> None:
+        """There for `with` to reach `__enter__`, which says what to use instead."""
+
     def _passed_on(self) -> None:
         _waiting.passed_on(self.opening.attachment)
 
     def _describe(self) -> str:
         record = self.statistics()
-        state = "broken" if record.broken else "filling"
-        return f"[{state}, waiters:{record.waiting}/{record.parties}]"
+        return "[broken]" if record.broken else f"[filling, waiters:{record.waiting}/{record.parties}]"
 
 
 class BlockingBarrier:
-    """A Barrier for threads, as `threading.Barrier`."""
+    """A Barrier for threads, as `threading.Barrier`: blocks the calling thread, with the GIL released, and
+    obeys Ctrl-C."""
 
     __slots__ = ("_barrier",)
 
@@ -137,12 +143,11 @@ class BlockingBarrier:
     def wait(self, timeout: float | None = None) -> int:
         """Waits until all parties have come; gives the order in which this one came.
 
-        After `timeout` seconds it breaks the barrier for everybody, and raises BrokenBarrierError.
+        After `timeout` seconds (0: unless it is the last one) it breaks the barrier for everybody, and raises
+        BrokenBarrierError.
         """
         operation: Any = self._barrier._waiting()
-        # Who does not wait at all may still be the last one to come.
-        if not _core.blocked(operation, 1e-9 if timeout == 0 else timeout):
-            self._barrier.abort()
+        if not _core.blocked(operation, timeout):
             raise BrokenBarrierError(f"{self._barrier!r}: not all parties came within {timeout} s")
         place: int = operation.result
         return place
@@ -154,6 +159,29 @@ class BlockingBarrier:
     def abort(self) -> None:
         """Breaks it: whoever waits, and whoever comes until it is reset, gets BrokenBarrierError."""
         self._barrier.abort()
+
+    @property
+    def parties(self) -> int:
+        """How many must come."""
+        return self._barrier.parties
+
+    @property
+    def n_waiting(self) -> int:
+        """How many have come and wait."""
+        return self._barrier.n_waiting
+
+    @property
+    def broken(self) -> bool:
+        """Whether it is broken."""
+        return self._barrier.broken
+
+    def __enter__(self) -> int:
+        return self.wait()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing to do: who has passed has passed."""
 
     def __repr__(self) -> str:
         return f"<blocking view of {self._barrier!r}>"

@@ -12,6 +12,7 @@ All of them are `IPCError`; most are also the built-in exception that a caller w
 import asyncio
 import errno
 import queue
+import threading
 from typing import TYPE_CHECKING
 
 __all__ = [
@@ -213,5 +214,5 @@ class QueueShutDown(IPCError, _QueueShutDown):
     """The queue was shut down: nothing more can be put, or nothing is left to get."""
 
 
-class BrokenBarrierError(IPCError, _BrokenBarrierError):
+class BrokenBarrierError(IPCError, _BrokenBarrierError, threading.BrokenBarrierError):
     """The barrier was reset or broken while parties waited at it."""

@@ -84,6 +84,9 @@ cdef class BarrierOperation(Operation):
     cdef object attempt(self):
         return NOT_YET
 
+    cdef bint stands_first(self):
+        return True
+
     cdef void counted(self, int change) noexcept:
         self.barrier.counted(0, self.bell, change)
 
@@ -112,11 +115,31 @@ cdef class BarrierOperation(Operation):
 
     def look(self) -> bool:
         """Whether all are there."""
+        if self.looked(False):
+            return True
+        if self.barrier.gone():  # and who destroyed it may have died before it could tell
+            self.withdraw()
+            raise ClosedError("the barrier was destroyed")
+        return False
+
+    cdef bint expire(self) except -1:
+        """Breaks it, unless all are there after all."""
+        try:
+            return self.looked(True)
+        except BrokenBarrierError:
+            self.handle.passed_on()
+            return False
+
+    cdef bint looked(self, bint for_the_last_time) except -1:
         cdef uint32_t place = 0
+        cdef aipc_status status
         if self.node == 0 or self.identity != self.seg.self:
             raise ClosedError("the segment was closed while waiting at a barrier")
         cdef aipc_ctx *ctx = self.attachment.enter()
-        cdef aipc_status status = aipc_barrier_look(ctx, self.barrier.barrier, self.node, &place)
+        if for_the_last_time:
+            status = aipc_barrier_give_up(ctx, self.barrier.barrier, self.node, &place)
+        else:
+            status = aipc_barrier_look(ctx, self.barrier.barrier, self.node, &place)
         aipc_ctx_leave(ctx)
         if status == AIPC_OK or status == AIPC_BROKEN or status == AIPC_CLOSED:
             self.node = 0

@@ -2,11 +2,21 @@
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from aioipc import ClosedError, Lock, ManagedSharedMemory, Queue, SharedDict
+from aioipc import (
+    Barrier,
+    ClosedError,
+    Condition,
+    Event,
+    Lock,
+    ManagedSharedMemory,
+    Queue,
+    Semaphore,
+    SharedDict,
+)
 from tests.support.forked import forked
 from tests.support.peers import Link
 from tests.support.stalled import WAITS, half_destroyed, stalled
@@ -20,11 +30,33 @@ def segment(segment_name: str) -> Iterator[ManagedSharedMemory]:
         assert report, report
 
 
+class Kind(NamedTuple):
+    make: Callable[[ManagedSharedMemory], Any]
+    wait: Callable[[Any], object]
+    waiters: str  # in its statistics
+
+
+def wait_for_condition(condition: Condition) -> None:
+    with condition.blocking:
+        condition.blocking.wait()
+
+
+KINDS: dict[type[Any], Kind] = {
+    Lock: Kind(lambda segment: Lock(segment, "object"), lambda lock: lock.blocking.acquire(), "waiters"),
+    Queue: Kind(lambda segment: Queue(segment, "object"), lambda queue: queue.blocking.get(), "getters"),
+    Semaphore: Kind(
+        lambda segment: Semaphore(segment, "object", 0), lambda s: s.blocking.acquire(), "waiters"
+    ),
+    Event: Kind(lambda segment: Event(segment, "object"), lambda event: event.blocking.wait(), "waiters"),
+    Barrier: Kind(lambda segment: Barrier(segment, "object", 2), lambda b: b.blocking.wait(), "waiting"),
+    Condition: Kind(lambda segment: Condition(segment, "object"), wait_for_condition, "waiters"),
+}
+
+
 def waits(_: Link, handle: Any) -> str:
     """Waits for what does not come; how that ended."""
-    wait = handle.blocking.acquire if isinstance(handle, Lock) else handle.blocking.get
     try:
-        wait()
+        KINDS[type(handle)].wait(handle)
     except ClosedError:
         return "told"
     return "got it"
@@ -37,15 +69,14 @@ def destroys(test: Link, handle: Any) -> bool:
 
 
 def how_many_wait(handle: Any) -> int:
-    statistics = handle.statistics()
-    return int(statistics.waiters if isinstance(handle, Lock) else statistics.getters)
+    return int(getattr(handle.statistics(), KINDS[type(handle)].waiters))
 
 
-@pytest.mark.parametrize("kind", [Lock, Queue])
+@pytest.mark.parametrize("kind", KINDS)
 def test_who_waits_for_an_object_whose_destroyer_was_killed_is_told(
     segment: ManagedSharedMemory, kind: Any
 ) -> None:
-    handle = kind(segment, "object")
+    handle = KINDS[kind].make(segment)
     if kind is Lock:
         handle.acquire_nowait()
     with forked(waits, handle) as waiter:
@@ -60,7 +91,7 @@ def test_who_waits_for_an_object_whose_destroyer_was_killed_is_told(
                 destroyer.kill()  # it cannot reach those who wait
         assert waiter.result() == "told"
     assert segment.destroy_object(handle) is False
-    again = kind(segment, "object")
+    again = KINDS[kind].make(segment)
     assert again != handle
     assert how_many_wait(again) == 0
 

@@ -218,6 +218,53 @@ static void a_reset_sends_away_who_waits(void) {
     sync_end();
 }
 
+static aipc_status give_up(int i, uint32_t node, uint32_t *place) {
+    return aipc_barrier_give_up(ctxs[i], at(i), node, place);
+}
+
+static void who_gives_up_breaks_it_for_all(void) {
+    uint32_t place;
+    begin(3, 3);
+    const uint32_t first = come(1), second = come(2);
+    CHECK(sync_asleep(2));
+    CHECK_EQ(give_up(1, first, &place), AIPC_BROKEN);
+    CHECK(sync_rung(2));
+    wait_now(0, 0, true);
+    CHECK_EQ(look(2, second), AIPC_BROKEN);
+    sync_end();
+}
+
+static void who_gives_up_too_late_has_come_through(void) {
+    uint32_t place;
+    begin(3, 3);
+    const uint32_t first = come(1), second = come(2);
+    come_last(0);
+    const uint32_t third = come(0);
+    OK(give_up(2, second, &place));
+    CHECK_EQ(place, 1);
+    wait_now(0, 1, false); /* the next cycle goes on */
+    OK(aipc_barrier_reset(ctxs[1], at(1)));
+    CHECK_EQ(give_up(0, third, &place), AIPC_BROKEN);
+    wait_now(0, 0, false); /* the reset broke that cycle, not the next */
+    through(1, first, 0);
+    const uint32_t fourth = come(1);
+    OK(aipc_barrier_close(ctxs[2], at(2)));
+    CHECK_EQ(give_up(1, fourth, &place), AIPC_CLOSED);
+    sync_end();
+}
+
+static void who_gives_up_behind_a_stopped_process_stays(void) {
+    uint32_t place;
+    begin(3, 2);
+    const uint32_t first = come(1);
+    sync_stall(0);
+    CHECK_EQ(give_up(1, first, &place), AIPC_STALLED);
+    cancel(1, first);
+    sync_unstall(0);
+    wait_now(0, 0, false);
+    sync_end();
+}
+
 /* ---- behind a stopped process -------------------------------------------------------------------- */
 
 static void who_withdrew_has_not_arrived(void) {
@@ -338,6 +385,9 @@ int main(void) {
     RUN(the_dead_have_not_arrived);
     RUN(an_abort_breaks_it_until_a_reset);
     RUN(a_reset_sends_away_who_waits);
+    RUN(who_gives_up_breaks_it_for_all);
+    RUN(who_gives_up_too_late_has_come_through);
+    RUN(who_gives_up_behind_a_stopped_process_stays);
     RUN(who_withdrew_has_not_arrived);
     RUN(who_withdraws_after_the_last_came_has_arrived);
     RUN(nobody_arrives_behind_a_stopped_process);

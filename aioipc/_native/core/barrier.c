@@ -193,6 +193,20 @@ aipc_status aipc_barrier_look(aipc_ctx *ctx, struct aipc_barrier *b, uint32_t no
     return status;
 }
 
+aipc_status aipc_barrier_give_up(aipc_ctx *ctx, struct aipc_barrier *b, uint32_t node, uint32_t *place) {
+    aipc_rings rings = {.count = 0};
+    aipc_status status = enter(ctx, b, &rings);
+    if (status != AIPC_OK) return status;
+    status = look(ctx->seg, b, node, place);
+    if (status != AIPC_AGAIN) {
+        leave(ctx, &rings);
+        return status;
+    }
+    end_cycle(b, BROKEN);
+    leave_settling(ctx, b, &rings);
+    return aipc_barrier_look(ctx, b, node, place);
+}
+
 aipc_status aipc_barrier_cancel(aipc_ctx *ctx, struct aipc_barrier *b, uint32_t node) {
     aipc_seg *seg = ctx->seg;
     aipc_shield(seg, true);

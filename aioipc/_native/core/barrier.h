@@ -31,6 +31,9 @@ aipc_status aipc_barrier_arrive(aipc_ctx *ctx, struct aipc_barrier *b, uint32_t 
  * one's; AIPC_BROKEN: reset or aborted meanwhile; AIPC_CLOSED: destroyed.  The node is gone in these cases.
  * AIPC_AGAIN: wait on. */
 aipc_status aipc_barrier_look(aipc_ctx *ctx, struct aipc_barrier *b, uint32_t node, uint32_t *place);
+/* The same for who waits no longer: aborts it, unless all were there already.  AIPC_OK, AIPC_BROKEN, AIPC_CLOSED; the node
+ * stays on any other failure. */
+aipc_status aipc_barrier_give_up(aipc_ctx *ctx, struct aipc_barrier *b, uint32_t node, uint32_t *place);
 /* Goes away again: has not arrived, unless all were there already.  Does not fail because somebody is stopped. */
 aipc_status aipc_barrier_cancel(aipc_ctx *ctx, struct aipc_barrier *b, uint32_t node);
 /* Whoever waits gets AIPC_BROKEN.  reset: and the barrier is as new; abort: and whoever comes, until a reset. */
