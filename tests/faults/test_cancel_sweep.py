@@ -6,7 +6,7 @@ comes to a waiter.
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -16,6 +16,7 @@ import trio
 import uvloop
 
 from aioipc import Lock, ManagedSharedMemory
+from tests.support.sweeping import Interrupter
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
 
@@ -45,34 +46,6 @@ async def works(lock: Lock) -> bool:
 async def hold_once(lock: Lock) -> None:
     async with lock:
         await anyio.lowlevel.checkpoint()
-
-
-class Interrupter:
-    """Awaits something and calls `cancel` at its n-th suspension."""
-
-    def __init__(self, awaitable: Awaitable[Any], nth: int, cancel: Callable[[], object]) -> None:
-        self._awaitable = awaitable
-        self._nth = nth
-        self._cancel = cancel
-        self.suspensions = 0
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        inner = self._awaitable.__await__()
-        value: Any = None
-        failure: BaseException | None = None
-        while True:
-            try:
-                yielded = inner.send(value) if failure is None else inner.throw(failure)
-            except StopIteration as stop:
-                return stop.value
-            self.suspensions += 1
-            if self.suspensions == self._nth:
-                self._cancel()
-            value = failure = None
-            try:
-                value = yield yielded
-            except BaseException as error:
-                failure = error
 
 
 async def hold_under_contention(lock: Lock) -> None:
