@@ -32,6 +32,7 @@ from .errors import (
 )
 from .event import BlockingEvent, Event, EventStatistics
 from .leader import BlockingLeader, Leader
+from .items import Items
 from .lock import Lock, LockStatistics
 from .objects import SharedObject, anonymous_instance, unique_instance
 from .once import BlockingOnce, Once
@@ -43,6 +44,23 @@ from .segment import ManagedSegment, Participant
 from .semaphore import BlockingSemaphore, BoundedSemaphore, Semaphore, SemaphoreStatistics
 from .shared_dict import MISSING, DictStatistics, SharedDict
 from .shared_memory import ManagedSharedMemory
+from .structs import (
+    FieldType,
+    Struct,
+    bool_,
+    fixed_bytes,
+    fixed_str,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
 
 __all__ = [
     # segments
@@ -100,6 +118,23 @@ __all__ = [
     "SharedDict",
     "DictStatistics",
     "MISSING",
+    # structs
+    "Struct",
+    "FieldType",
+    "Items",
+    "bool_",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "fixed_bytes",
+    "fixed_str",
     # errors
     "IPCError",
     "SegmentFullError",

@@ -2,7 +2,9 @@
 
 import enum
 import operator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
+from weakref import WeakValueDictionary
 
 from ._native import _core
 from .errors import AlreadyExistsError, NotFoundError, TypeMismatchError
@@ -37,20 +39,50 @@ _KINDS: Final[dict[int, Kind]] = {
     _core.ANONYMOUS: "anonymous",
 }
 _T = TypeVar("_T", bound="SharedObject")
-_types: dict[int, type["SharedObject"]] = {}
+_types: "WeakValueDictionary[int, type[SharedObject]]" = WeakValueDictionary()
 
 
 class New:
-    """Wraps the name of an object that must not exist yet."""
+    """Wraps the name of an object with more that is wanted of it than its type's own arguments say.
 
-    def __init__(self, name: ObjectName) -> None:
-        self.name = name
+    `must`: it must not exist yet.  `count`: so many elements; None: as many as there are, or one.
+    `each`: what each of them starts with.
+    """
+
+    def __init__(
+        self,
+        name: ObjectName,
+        count: int | None = None,
+        *,
+        must: bool = True,
+        each: Sequence[Any] | None = None,
+    ) -> None:
+        self.name, self.count, self.must, self.each = name, count, must, each
+
+
+def register(cls: "type[SharedObject]") -> None:
+    """Makes objects of this class known by their type's number."""
+    _types.setdefault(cls._type, cls)
+
+
+def known_type(number: int) -> "type[SharedObject] | None":
+    """The class of objects with this type's number, where this process has one."""
+    return _types.get(number)
 
 
 def type_name(number: int) -> str:
     """What users call the type of an object."""
-    cls = _types.get(number)
-    return cls.__name__ if cls is not None else f"object of unknown type {number:#x}"
+    cls = known_type(number)
+    if cls is not None:
+        return cls.__name__
+    return f"{'struct' if number & _core.TYPE_STRUCT else 'object'} of unknown type {number:#x}"
+
+
+def type_name_of(pin: _core.Pin) -> str:
+    """The same, where the object can be asked."""
+    if known_type(pin.type) is None and pin.type & _core.TYPE_STRUCT and isinstance(pin, _core.DescribedPin):
+        return pin.description.decode(errors="replace").partition("(")[0]
+    return type_name(pin.type)
 
 
 class SharedObject(_core.Handle):
@@ -65,36 +97,46 @@ class SharedObject(_core.Handle):
     _type: ClassVar[int]
     _size: ClassVar[int]
     _inside: ClassVar[tuple[int, ...]] = ()  # types of objects that begin with one
+    _arrays: ClassVar[bool] = False  # whether one object can have several elements
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        number = getattr(cls, "_type", None)
-        if number is not None:
-            _types.setdefault(number, cls)
+        if getattr(cls, "_type", None) is not None:
+            register(cls)
 
     @property
     def name(self) -> str | None:
         """The object's name; None when it is anonymous or the unique instance of its type."""
-        return self.pin.name.decode() if self.pin.kind == _core.NAMED else None
+        return name_of(self)
 
     def _attach(
         self, segment: "ManagedSegment", name: "ObjectName | New", initial: bytes | None = None
     ) -> bool:
-        """Finds the object of that name or constructs it; whether it was constructed."""
-        must_be_new = isinstance(name, New)
-        plain = name.name if isinstance(name, New) else name
+        """Finds the object of that name or constructs it; whether it was constructed.
+
+        `initial`: the first bytes of a new one; the others are zero.
+        """
+        wanted = name if isinstance(name, New) else New(name, must=False)
+        if (wanted.each is not None or wanted.count not in (None, 1)) and not self._arrays:
+            raise TypeError(f"there are no arrays of {type(self).__name__}: construct one at a time")
+        return self._attach_several(segment, wanted, self._payload_size(segment), wanted.count or 1, initial)
+
+    def _attach_several(
+        self, segment: "ManagedSegment", wanted: New, size: int, count: int, initial: bytes | None
+    ) -> bool:
+        """The same for `count` elements, which take `size` bytes together."""
+        plain = wanted.name
         kind, key = encode_name(type(self), plain)
         attachment = segment._opening_checked().attachment
-        size = self._payload_size(segment)
-        if kind == _core.ANONYMOUS or must_be_new:
-            pin = attachment.construct(kind, key, self._type, size, 1, initial)
+        if kind == _core.ANONYMOUS or wanted.must:
+            pin = attachment.construct(kind, key, self._type, size, count, initial)
             if pin is None:
                 raise AlreadyExistsError(
                     f"{plain!r} exists already in {segment!r}; use find() or find_or_construct()"
                 )
             created = True
         else:
-            pin, created = attachment.find_or_construct(kind, key, self._type, size, 1, initial)
+            pin, created = attachment.find_or_construct(kind, key, self._type, size, count, initial)
         self._bind(segment, segment._opening, self._fitting(pin, plain))
         return created
 
@@ -116,7 +158,7 @@ class SharedObject(_core.Handle):
     @classmethod
     def _fitting(cls, pin: _core.Pin, name: ObjectName) -> _core.Pin:
         if pin.type != cls._type:
-            raise TypeMismatchError(f"{name!r} is a {type_name(pin.type)}, not a {cls.__name__}")
+            raise TypeMismatchError(f"{name!r} is a {type_name_of(pin)}, not a {cls.__name__}")
         return pin
 
     @classmethod
@@ -134,6 +176,8 @@ class SharedObject(_core.Handle):
         if pin is None:
             return None
         return cls._of(segment, pin if pin.type in cls._inside else cls._fitting(pin, what))
+    def _destroy(self) -> bool:
+        return self.pin.destroy()
 
     def _found(self) -> None:
         """Sets what `__init__` would have set, for a handle that was found."""
@@ -149,6 +193,7 @@ class SharedObject(_core.Handle):
         if self.opening.closed:
             return f"<{kind} [closed]>"
         name = {_core.NAMED: f" {self.name!r}", _core.UNIQUE: " unique"}.get(self.pin.kind, "")
+        name = "" if self.pin.kind == _core.ANONYMOUS else f" {name_of(self)!r}"
         return f"<{kind}{name} {'[destroyed]' if self.pin.destroyed else self._describe()}>"
 
     def __reduce__(self) -> Any:
@@ -167,7 +212,7 @@ def encode_name(cls: type[SharedObject], name: ObjectName) -> tuple[int, bytes]:
     if name is None or name is anonymous_instance:
         return _core.ANONYMOUS, b""
     if name is unique_instance:
-        return _core.UNIQUE, type_name(cls._type).encode()
+        return _core.UNIQUE, (known_type(cls._type) or cls).__name__.encode()
     if not isinstance(name, str):
         raise TypeError(f"an object's name is a str, unique_instance or anonymous_instance, not {name!r}")
     encoded = name.encode()
@@ -184,6 +229,9 @@ def whole(option: str, value: int) -> int:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{option} must be an int, not {value!r}") from None
+def name_of(handle: SharedObject) -> str | None:
+    """The object's name; None when it has none that is a string."""
+    return handle.pin.name.decode() if handle.pin.kind == _core.NAMED else None
 
 
 def kind_of(handle: SharedObject) -> Kind:

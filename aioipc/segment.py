@@ -4,6 +4,7 @@ import os
 import sys
 import uuid
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, Self, TypeVar
 from . import _waiting
 from ._native._core import Attachment, Block, Opening
 from .errors import ClosedError
-from .objects import Kind, New, ObjectName, SharedObject, encode_name, kind_of
+from .objects import Kind, New, ObjectName, SharedObject, encode_name, kind_of, name_of
 from .report import Finding, Report
 
 __all__ = ["ManagedSegment", "Participant"]
@@ -153,13 +154,31 @@ class ManagedSegment:
 
     # --- objects
 
-    def construct(self, type: type[T], name: ObjectName, *args: Any, **options: Any) -> T:
-        """Constructs an object; AlreadyExistsError when the name is taken."""
-        return type(self, New(name), *args, **options)  # type: ignore[call-arg]
+    def construct(
+        self, type: type[T], name: ObjectName, /, *args: Any, count: int | None = None, **options: Any
+    ) -> T:
+        """Constructs an object; AlreadyExistsError when the name is taken.
 
-    def find_or_construct(self, type: type[T], name: ObjectName, *args: Any, **options: Any) -> T:
-        """Finds the object or constructs it, atomically across processes: `type(segment, name, ...)`."""
-        return type(self, name, *args, **options)  # type: ignore[call-arg]
+        `count`: so many of them, one behind the other, where the type is a Struct: `construct(Tick, "ticks",
+        count=100)[7]`.  None: one.  Killed in the middle, the process leaves nothing.
+        """
+        return type(self, New(name, count), *args, **options)  # type: ignore[call-arg]
+
+    def construct_each(self, type: type[T], name: ObjectName, each: Iterable[Any], /) -> T:
+        """Constructs as many structs as there are items; each starts with its own values.
+
+        An item is a mapping of fields, or a sequence of the values of all of them.
+        """
+        return type(self, New(name, each=list(each)))  # type: ignore[call-arg]
+
+    def find_or_construct(
+        self, type: type[T], name: ObjectName, /, *args: Any, count: int | None = None, **options: Any
+    ) -> T:
+        """Finds the object or constructs it, atomically across processes: `type(segment, name, ...)`.
+
+        `count` as for `construct`; OptionMismatchError when what is found has another one.  None: any.
+        """
+        return type(self, New(name, count, must=False), *args, **options)  # type: ignore[call-arg]
 
     def find(self, type: type[T], name: ObjectName) -> T | None:
         """The object of this name, None when there is none; TypeMismatchError when it is something else."""
@@ -178,11 +197,11 @@ class ManagedSegment:
     def destroy_object(self, handle: SharedObject) -> bool:
         """Destroys an object by its handle, anonymous ones too; False when that was done before."""
         self._opening_checked()
-        return handle.pin.destroy()
+        return handle._destroy()
 
     def name_of(self, handle: SharedObject) -> str | None:
         """The object's name, None when it is anonymous or unique."""
-        return handle.name
+        return name_of(handle)
 
     def kind_of(self, handle: SharedObject) -> Kind:
         """How the object is addressed: "named", "unique" or "anonymous"."""

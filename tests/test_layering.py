@@ -17,7 +17,7 @@ CORE_LEVELS = (
     {"attachment"},
     {"os", "report"},
     {"journal", "participants", "siphash"},
-    {"bells", "domain"},
+    {"bells", "described", "domain"},
     {"heap", "registry", "watch"},
     {"retire", "waiters"},
     {"barrier", "condition", "dict", "holdings", "line", "rwlock"},
@@ -65,8 +65,11 @@ PYTHON_LEVELS = (
     },
     {"leader", "once", "rlock"},  # kinds of locks
     {"condition"},
+    {"lock", "places", "queue", "shared_dict", "shared_memory"},
+    {"items"},
+    {"structs"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
-    {"testing"},
+    {"mypy", "testing"},
     {"demo"},
     {"cli"},
     {"__main__"},

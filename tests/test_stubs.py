@@ -12,7 +12,7 @@ ALLOWED = r"""
 .*\.__setstate_cython__
 .*\.__test__
 .*\.__pyx_capi__
-.*\.(Block|BlockingLock|BlockingQueue|Operation|View)\.__init__
+.*\.(Block|BlockingLock|BlockingQueue|FieldType|Operation|View)\.__init__
 # made by the binding alone
 .*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Message|PinnedValue|Sleeper)
 # for the type checker alone
@@ -24,6 +24,8 @@ ALLOWED = r"""
 .*\._msgpack\.(ItemsView|KeysView|ValuesView|datetime|timedelta|timezone|msgpack|ClosedError|CorruptSegmentError)
 # `disjoint_base` needs a newer typing_extensions than users may have
 .*\._core\.(Attachment|Block|BlockingLock|Lockable|Opening|Pin|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
+.*\._core\.(Attachment|Block|BlockingLock|DictHandle|Handle|LockHandle|Opening|Operation|Pin|QueueHandle|QueueOperation)
+.*\._core\.(DescribedPin|FieldType|ItemsHandle|Place|StructHandle)
 .*\._msgpack\.Owner
 """
 

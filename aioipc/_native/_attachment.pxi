@@ -181,7 +181,7 @@ cdef class Attachment:
     # --- objects
 
     def construct(self, int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial):
-        """A Pin on a new object; None when the name is taken.  `initial`: size bytes, or None for zeros."""
+        """A Pin on a new object; None when the name is taken.  `initial`: its first bytes; the rest is zero."""
         cdef aipc_object_spec spec = _spec(kind, name, type, size, count, initial)
         cdef aipc_object_ref ref
         cdef aipc_ctx *ctx = self.enter()
@@ -435,9 +435,10 @@ cdef aipc_status enter_at_last(aipc_seg *seg, aipc_ctx **ctx) noexcept:
 cdef aipc_object_spec _spec(int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial):
     """Borrows name and initial."""
     cdef aipc_object_spec spec
-    if initial is not None and <uint64_t>len(initial) != size:
-        raise ValueError("initial has another length than size")
+    if initial is not None and <uint64_t>len(initial) > size:
+        raise ValueError("initial is longer than size")
     spec.kind, spec.name, spec.name_size = kind, <const char *>name, len(name)
     spec.type, spec.size, spec.count = type, size, count
     spec.initial = NULL if initial is None else <const void *><const char *>initial
+    spec.zeros = size if initial is None else size - len(initial)
     return spec

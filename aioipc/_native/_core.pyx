@@ -13,14 +13,18 @@ Rules
 """
 
 cimport cython
-from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyBUF_SIMPLE, PyObject_GetBuffer
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release,
+    PyObject_GetBuffer)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Fetch, PyErr_NormalizeException
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.math cimport isinf
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror
 
 from aioipc._native._msgpack cimport Key, Owner, Packed, View, pack, pack_key, unpack, unpack_key, view_of
@@ -28,6 +32,10 @@ from aioipc._native.c_core cimport *
 
 import sys
 from weakref import WeakValueDictionary, ref as weakref
+from collections.abc import Mapping
+from functools import reduce as _reduce
+from operator import index as _index
+from weakref import WeakValueDictionary
 
 from aioipc.errors import (
     AlreadyExistsError,
@@ -45,6 +53,7 @@ from aioipc.errors import (
     QueueEmpty,
     QueueFull,
     QueueShutDown,
+    ReadOnlyError,
     SegmentFullError,
     TooManyParticipantsError,
     TooManyWaitersError,
@@ -280,3 +289,6 @@ include "_queue.pxi"
 include "_queue_operations.pxi"
 include "_dict_pins.pxi"
 include "_dict.pxi"
+include "_places.pxi"
+include "_fields.pxi"
+include "_struct.pxi"

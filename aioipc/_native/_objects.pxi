@@ -114,6 +114,8 @@ cdef Pin _pin_of(uint64_t type):
         return QueuePin.__new__(QueuePin)
     if type == AIPC_TYPE_DICT:
         return DictPin.__new__(DictPin)
+    if type & AIPC_TYPE_STRUCT or type == AIPC_TYPE_ARRAY:
+        return DescribedPin.__new__(DescribedPin)
     return Pin.__new__(Pin)
 
 

@@ -22,6 +22,7 @@ cdef extern from "aipc.h":
     enum: AIPC_TYPE_LOCK, AIPC_TYPE_QUEUE, AIPC_TYPE_DICT
     enum: AIPC_TYPE_RLOCK, AIPC_TYPE_ONCE, AIPC_TYPE_LEADER, AIPC_TYPE_RWLOCK, AIPC_TYPE_CONDITION
     enum: AIPC_TYPE_SEMAPHORE, AIPC_TYPE_BOUNDED_SEMAPHORE, AIPC_TYPE_EVENT, AIPC_TYPE_BARRIER, AIPC_TYPE_LIMITER
+    enum: AIPC_TYPE_ARRAY
     int64_t AIPC_LIVENESS_BASE
 
     struct aipc_header:
@@ -102,7 +103,7 @@ cdef extern from "aipc.h":
         uint8_t *base
         aipc_header *header
         uint64_t self, limit, device, inode, bells_taken
-        uint32_t slot, generation, forked, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
+        uint32_t slot, generation, forked, read_only, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         aipc_status (*idle)(aipc_seg *seg, const uint32_t *word, uint32_t seen) noexcept
         void *user
         uint64_t stall_ns
@@ -122,6 +123,33 @@ cdef extern from "aipc.h":
     aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats)
     aipc_status aipc_deallocate(aipc_ctx *ctx, uint64_t payload)
 
+    # --- atomics.h
+    uint8_t aipc_load_relaxed8(const uint8_t *word)
+    uint16_t aipc_load_relaxed16(const uint16_t *word)
+    uint32_t aipc_load_relaxed32(const uint32_t *word)
+    uint64_t aipc_load_relaxed64(const uint64_t *word)
+    void aipc_store_relaxed8(uint8_t *word, uint8_t value)
+    void aipc_store_relaxed16(uint16_t *word, uint16_t value)
+    void aipc_store_relaxed32(uint32_t *word, uint32_t value)
+    void aipc_store_relaxed64(uint64_t *word, uint64_t value)
+
+    # --- described.h
+    uint64_t AIPC_TYPE_STRUCT
+
+    struct aipc_described:
+        uint32_t elements
+
+    ctypedef struct aipc_description:
+        const char *text
+        uint64_t text_size, element_size
+        uint8_t *elements
+
+    uint64_t aipc_struct_type(const void *text, uint64_t size)
+    uint64_t aipc_described_head(uint64_t text_size)
+    void aipc_described_init(void *image, const void *text, uint64_t size, uint64_t element_size)
+    aipc_status aipc_described_at(aipc_seg *seg, uint64_t payload, uint64_t size, uint32_t count,
+                                  aipc_description *said)
+
     # --- catalog.h
     ctypedef struct aipc_object_spec:
         uint8_t kind
@@ -130,6 +158,7 @@ cdef extern from "aipc.h":
         uint64_t type, size
         uint32_t count
         const void *initial
+        uint64_t zeros
 
     ctypedef struct aipc_object_ref:
         uint64_t object, payload, size, type, serial, holding

@@ -5,6 +5,7 @@
 #include "barrier.h"
 #include "check.h"
 #include "condition.h"
+#include "described.h"
 #include "dict.h"
 #include "event.h"
 #include "limiter.h"

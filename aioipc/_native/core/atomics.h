@@ -75,6 +75,20 @@ void aipc_hook(enum aipc_hook_kind kind, const volatile void *word);
 AIPC_DEFINE_ATOMICS(uint32_t, 32)
 AIPC_DEFINE_ATOMICS(uint64_t, 64)
 
+/* Narrower words are users' data alone: one access each, and no order. */
+#define AIPC_DEFINE_ACCESS(T, N)                                                                    \
+    static inline T aipc_load_relaxed##N(const T *word) {                                           \
+        AIPC_HOOK_POINT(AIPC_HOOK_LOAD, word);                                                      \
+        return __atomic_load_n(word, __ATOMIC_RELAXED);                                             \
+    }                                                                                               \
+    static inline void aipc_store_relaxed##N(T *word, T value) {                                    \
+        AIPC_HOOK_POINT(AIPC_HOOK_STORE, word);                                                     \
+        __atomic_store_n(word, value, __ATOMIC_RELAXED);                                            \
+    }
+
+AIPC_DEFINE_ACCESS(uint8_t, 8)
+AIPC_DEFINE_ACCESS(uint16_t, 16)
+
 /* Holds the compiler, not the processor: SIGKILL leaves a prefix of the machine code's program
  * order, so stores to a killed process's log and data need no processor fence, but gcc must not move
  * a store across the commit. */

@@ -167,10 +167,9 @@ static void fill_object(aipc_seg *seg, const draft *d) {
     const aipc_object_spec *spec = d->spec;
     fill_header((void *)(seg->base + d->object), d);
     uint8_t *payload = seg->base + d->object + aipc_object_header_size(spec->name_size);
-    if (spec->initial == NULL)
-        memset(payload, 0, spec->size);
-    else
-        memcpy(payload, spec->initial, spec->size);
+    uint64_t given = spec->initial == NULL ? 0 : spec->size - spec->zeros;
+    if (given != 0) memcpy(payload, spec->initial, given);
+    memset(payload + given, 0, spec->size - given);
 }
 
 static aipc_status draft_make(aipc_ctx *ctx, draft *d) {
@@ -282,7 +281,7 @@ static aipc_status place_locked(aipc_ctx *ctx, draft *d, aipc_object_ref *ref) {
 
 static aipc_status check_spec(const aipc_seg *seg, const aipc_object_spec *spec) {
     if (spec->kind < AIPC_NAMED || spec->kind > AIPC_ANONYMOUS) return AIPC_INVALID;
-    if (spec->name_size > AIPC_NAME_MAX) return AIPC_INVALID;
+    if (spec->name_size > AIPC_NAME_MAX || spec->zeros > spec->size) return AIPC_INVALID;
     if (spec->kind == AIPC_ANONYMOUS && spec->name_size != 0) return AIPC_INVALID;
     return spec->size > seg->mapped ? AIPC_FULL : AIPC_OK;
 }

@@ -42,7 +42,8 @@ typedef struct aipc_object_spec {
     uint64_t type;
     uint64_t size;         /* bytes of payload */
     uint32_t count;
-    const void *initial;   /* `size` bytes to start with, or NULL for zeros */
+    const void *initial;   /* `size` - `zeros` bytes to start with, or NULL for zeros */
+    uint64_t zeros;        /* so many of the last bytes are zero */
 } aipc_object_spec;
 
 /* What a caller keeps of an object: its place, and the serial that proves it is still the same one. */

@@ -491,6 +491,17 @@ struct aipc_queue {
     struct aipc_queue_holder holders[]; /* one for each slot of the segment */
 };
 
+/* ---- structs and arrays -------------------------------------------------------------------------- */
+
+/* What the payload of a struct or an array begins with (described.h).  Immutable.  The elements are the users': words that
+ * lie as their types want it are read and written in one access each, by anybody at any time. */
+struct aipc_described {
+    uint32_t description_size; /* bytes of UTF-8 behind these fields */
+    uint32_t elements;         /* where the elements begin, counted from the payload: a multiple of 16 */
+    uint64_t element_size;     /* bytes; aipc_object.count of them lie end to end */
+    char description[];
+};
+
 #define AIPC_CHECK_SIZE(T, n) _Static_assert(sizeof(struct T) == (n) && sizeof(struct T) % 8 == 0, #T)
 AIPC_CHECK_SIZE(aipc_domain, 64 + 16 * AIPC_LOG_ENTRIES);
 AIPC_CHECK_SIZE(aipc_header, 192);
@@ -515,6 +526,7 @@ AIPC_CHECK_SIZE(aipc_dict_table, 112);
 AIPC_CHECK_SIZE(aipc_dict_entry, 48);
 AIPC_CHECK_SIZE(aipc_line, 32);
 AIPC_CHECK_SIZE(aipc_item, 64);
+AIPC_CHECK_SIZE(aipc_described, 16);
 AIPC_CHECK_SIZE(aipc_queue_in, 64 + 1088);
 AIPC_CHECK_SIZE(aipc_queue_out, 128 + 1088);
 AIPC_CHECK_SIZE(aipc_queue_holder, 40);

@@ -57,6 +57,10 @@ static aipc_status check_payload(aipc_ctx *ctx, uint64_t type, void *payload, ai
 }
 
 aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
+    if ((ref->type & AIPC_TYPE_STRUCT) != 0 || ref->type == AIPC_TYPE_ARRAY) {
+        aipc_described_check(ctx->seg, ref->payload, ref->size, ref->count, ref->type, report);
+        return AIPC_OK;
+    }
     uint64_t needed = size_of(ctx->seg, ref->type);
     if (needed == 0) return AIPC_OK;
     void *payload = ref->size < needed ? NULL : aipc_at(ctx->seg, ref->payload, needed);

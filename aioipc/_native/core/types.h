@@ -5,6 +5,7 @@
 #include "barrier.h"
 #include "catalog.h"
 #include "condition.h"
+#include "described.h"
 #include "dict.h"
 #include "event.h"
 #include "limiter.h"
@@ -13,7 +14,7 @@
 #include "rwlock.h"
 #include "semaphore.h"
 
-/* Type numbers of built-in objects (aipc_object.type). */
+/* Type numbers of built-in objects (aipc_object.type).  Those of structs have AIPC_TYPE_STRUCT set. */
 enum {
     AIPC_TYPE_LOCK = 1,
     AIPC_TYPE_QUEUE = 2,
@@ -27,7 +28,8 @@ enum {
     AIPC_TYPE_BOUNDED_SEMAPHORE = 10,
     AIPC_TYPE_EVENT = 11,
     AIPC_TYPE_BARRIER = 12,
-    AIPC_TYPE_LIMITER = 13
+    AIPC_TYPE_LIMITER = 13,
+    AIPC_TYPE_ARRAY = 38 /* described.h */
 };
 
 /* Unlinks one block that only this destroyed object knows (aipc_retired.part); 0: there is none (any more). */

@@ -1,0 +1,270 @@
+# Structs, and the items of arrays.  Part of _core.pyx.
+
+cdef object _items_class = None
+
+
+def show_items_as(cls):
+    """Tells the class of the handles on arrays."""
+    global _items_class
+    _items_class = cls
+
+
+cdef class ItemsHandle(Place):
+    """What Items are and do."""
+
+    cdef bytes format           # of the items, as exported buffers say it
+
+    @property
+    def shape(self) -> tuple:
+        """The number of items in each dimension."""
+        return (<ArrayType?>self.type).shape
+
+    def __len__(self):
+        return (<ArrayType?>self.type).extents[0]
+
+    @cython.final
+    cdef inline Py_ssize_t checked(self, Py_ssize_t i) except -1:
+        cdef Py_ssize_t count = (<ArrayType>self.type).extents[0]
+        if i < 0:
+            i += count
+        if not 0 <= i < count:
+            raise IndexError(f"the index is not among the {count} of {self.type.text}")
+        return i
+
+    def _bind(self, object segment, Opening opening not None, Pin pin not None):
+        """For an Array: `_take` comes next."""
+        Handle._bind(self, segment, opening, <DescribedPin?>pin)
+
+    def _take(self, ArrayType type not None):
+        """What kind of array the object is."""
+        cdef DescribedPin pin = self.pin
+        if pin.said.element_size != type.size or pin.ref.count != 1:
+            raise CorruptSegmentError(
+                f"the array at offset {pin.ref.object:#x} has {pin.said.element_size} bytes, not {type.size}")
+        self.type, self.memory = type, pin.said.elements
+
+    def __getitem__(self, key):
+        cdef uint8_t *memory = self.reach()
+        cdef ArrayType array = self.type
+        cdef Py_ssize_t i
+        if isinstance(key, slice):
+            return [self[n] for n in range(*key.indices(array.extents[0]))]
+        if isinstance(key, tuple):
+            return _reduce(lambda items, k: items[k], key, self)
+        i = self.checked(key)
+        return array.row.load(self, memory + i * array.strides[0], i)
+
+    def __setitem__(self, key, value):
+        cdef uint8_t *memory = self.change()
+        cdef ArrayType array = self.type
+        cdef Py_ssize_t i
+        if isinstance(key, slice):
+            self.store_slice(key, list(value))
+            return
+        if isinstance(key, tuple):
+            *before, last = key
+            _reduce(lambda items, k: items[k], before, self)[last] = value
+            return
+        i = self.checked(key)
+        try:
+            array.row.store(self.pin.attachment, memory + i * array.strides[0], value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _explained(error, f"item {i}") from None
+
+    cdef int store_slice(self, slice key, list values) except -1:
+        """All of them are checked before the first is stored."""
+        cdef ArrayType array = self.type
+        places = range(*key.indices(array.extents[0]))
+        if len(places) != len(values):
+            raise ValueError(f"{len(places)} items are wanted, not {len(values)}: an array has a fixed size")
+        for value in values:
+            array.row.pack(self.pin.attachment, value)
+        for i, value in zip(places, values):
+            self[i] = value
+        return 0
+
+    def __iter__(self):
+        return map(self.__getitem__, range(len(self)))
+
+    def tolist(self) -> list:
+        """A list of the values; of lists, where there are more dimensions."""
+        return [item.tolist() if isinstance(item, ItemsHandle) else item for item in self]
+
+    def fill(self, value) -> None:
+        """Stores the value in each item."""
+        cdef uint8_t *memory = self.change()
+        cdef ArrayType array = self.type
+        cdef uint64_t i
+        array.item.pack(self.pin.attachment, value)  # or nothing is stored
+        for i in range(array.size // array.item.size):
+            array.item.store(self.pin.attachment, memory + i * array.item.size, value)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        cdef uint8_t *memory = self.reach()
+        cdef ArrayType array = self.type
+        if array.item.format is None:
+            raise BufferError(f"the bytes of {array.item.text} are read and written through their own methods")
+        if self.pin.seg.read_only and flags & PyBUF_WRITABLE:
+            raise BufferError("the segment was opened read-only")
+        self.format = array.item.format.encode()
+        buffer.buf, buffer.len, buffer.itemsize = memory, array.size, array.item.size
+        buffer.readonly = self.pin.seg.read_only != 0
+        buffer.ndim = <int>len(array.shape) if flags & PyBUF_ND else 1
+        buffer.shape = array.extents if flags & PyBUF_ND else NULL
+        buffer.strides = array.strides if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
+        buffer.format = <char *>self.format if flags & PyBUF_FORMAT else NULL
+        buffer.suboffsets = buffer.internal = NULL
+        buffer.obj = self
+        self.opening.exports += 1
+
+    def __releasebuffer__(self, Py_buffer *buffer):
+        self.opening.exports -= 1
+        self.opening.finish_close()
+
+
+cdef inline uint64_t _aligned(uint64_t at, uint64_t alignment) noexcept:
+    return (at + alignment - 1) // alignment * alignment
+
+
+@cython.final
+cdef class StructType(FieldType):
+    """The layout of a Struct: C's, each field at a multiple of what its type wants."""
+
+    cdef readonly tuple fields  # of Field, in order
+    cdef dict by_name
+
+    def __init__(self, str name not None, fields):
+        cdef Field field
+        self.alignment, self.fields = 1, tuple([Field(name, *declared) for declared in fields])
+        self.by_name = {}
+        for field in self.fields:
+            self.by_name[field.name] = field
+            self.alignment = max(self.alignment, field.type.alignment)
+            field.offset = _aligned(self.size, field.type.alignment)
+            field.end = self.size = field.offset + field.type.size
+        self.size = _aligned(self.size, self.alignment)
+        listed = ",".join([f"{f.name}:{f.type.text}@{f.offset}" for f in self.fields])
+        self.text, self.format = f"{name}({listed}){self.size}", self.exported()
+        if self.size >= 1 << 32:
+            raise ValueError(f"a struct of {self.size} bytes is too large")
+
+    cdef object exported(self):
+        """As PEP 3118 describes it; None when a field is nobody else's business."""
+        cdef Field field
+        cdef uint64_t at = 0
+        said = "T{="
+        for field in self.fields:
+            array = field.type if isinstance(field.type, ArrayType) else None
+            item = field.type if array is None else (<ArrayType>array).item
+            if (<FieldType>item).format is None:
+                return None
+            shape = "" if array is None else f"({','.join(map(str, (<ArrayType>array).shape))})"
+            said += f"{field.offset - at}x" if field.offset > at else ""
+            said += f"{shape}{(<FieldType>item).format}:{field.name}:"
+            at = field.end
+        return said + (f"{self.size - at}x" if self.size > at else "") + "}"
+
+    cdef object load(self, Place owner, uint8_t *memory, object key):
+        view = _new_handle(self.cls, ())
+        (<StructHandle?>view).become(owner, memory, self, key)
+        return view
+
+    cdef int store(self, Attachment home, uint8_t *memory, object value) except -1:
+        """The fields of another one, or those that a mapping names: all are checked before the first is stored."""
+        if isinstance(value, StructHandle) and (<StructHandle>value).type is self:
+            value = {name: getattr(value, name) for name in self.by_name}
+        elif not isinstance(value, Mapping):
+            raise TypeError(f"a {self.cls.__name__} or a mapping of its fields is wanted, not {type(value).__name__}")
+        cdef bytes room = bytes(self.size)
+        self.store_all(home, <uint8_t *><char *>room, value)
+        return self.store_all(home, memory, value)
+
+    cdef int store_all(self, Attachment home, uint8_t *memory, object values) except -1:
+        cdef Field field
+        for name, value in values.items():
+            field = self.by_name.get(name)
+            if field is None:
+                raise TypeError(f"{self.cls.__name__} has no field {name!r}, but {', '.join(self.by_name) or 'none'}")
+            try:
+                field.type.store(home, memory + field.offset, value)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise _explained(error, name) from None
+        return 0
+
+
+@cython.final
+cdef class Field:
+    """A field of a Struct: an attribute that is read from and written to shared memory."""
+
+    cdef readonly str name
+    cdef readonly FieldType type
+    cdef readonly uint64_t offset
+    cdef uint64_t end
+    cdef str where
+
+    def __init__(self, str struct not None, str name not None, FieldType type not None):
+        self.name, self.type, self.where = name, type, f"{struct}.{name}"
+
+    def __get__(self, instance, owner):
+        if instance is None:
+            return self
+        cdef StructHandle handle = <StructHandle?>instance
+        cdef uint8_t *memory = handle.reach()
+        if self.end > handle.extent:
+            raise TypeError(f"{handle!r} has no {self!r}")
+        return self.type.load(handle, memory + self.offset, self.name)
+
+    def __set__(self, instance, value):
+        cdef StructHandle handle = <StructHandle?>instance
+        cdef uint8_t *memory = handle.change()
+        if self.end > handle.extent:
+            raise TypeError(f"{handle!r} has no {self!r}")
+        try:
+            self.type.store(handle.pin.attachment, memory + self.offset, value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _explained(error, self.where) from None
+
+    def __delete__(self, instance):
+        raise AttributeError(f"{self.where} is a place in memory and cannot be deleted")
+
+    def __repr__(self):
+        return f"<field {self.where}: {self.type!r} at {self.offset}>"
+
+
+cdef class StructHandle(Place):
+    """What a Struct is but for its fields."""
+
+    cdef uint64_t extent        # bytes from `memory` on that are its own
+
+    cdef int become(self, Place parent, uint8_t *memory, FieldType type, object key) except -1:
+        self.extent = type.size
+        return Place.become(self, parent, memory, type, key)
+
+    def _bind(self, object segment, Opening opening not None, Pin pin not None):
+        Handle._bind(self, segment, opening, pin)
+        cdef DescribedPin described = <DescribedPin?>pin
+        self.type = <StructType?>type(self)._field_type
+        if described.said.element_size != self.type.size:
+            raise CorruptSegmentError(f"the struct at offset {pin.ref.object:#x} has elements of "
+                                      f"{described.said.element_size} bytes, not {self.type.size}")
+        self.extent = self.type.size
+        self.memory = described.said.elements if pin.ref.count == 1 else NULL
+
+    def __len__(self):
+        return 1 if self._whole is not None else self.pin.ref.count
+
+    def __getitem__(self, Py_ssize_t index):
+        cdef Py_ssize_t count = len(self)
+        self.usable("object")
+        if index < 0:
+            index += count
+        if not 0 <= index < count:
+            raise IndexError(f"the index is not among the {count} of {self!r}")
+        if self._whole is not None or count == 1:
+            return self
+        cdef StructHandle element = <StructHandle?>_new_handle(type(self), ())
+        element.become(self, (<DescribedPin>self.pin).said.elements + index * self.type.size, self.type, index)
+        return element
+
+    def __iter__(self):
+        return map(self.__getitem__, range(len(self)))
