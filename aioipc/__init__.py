@@ -6,6 +6,7 @@ from ._native._msgpack import View
 from .barrier import Barrier, BarrierStatistics, BlockingBarrier
 from .capacity_limiter import BlockingCapacityLimiter, CapacityLimiter, CapacityLimiterStatistics
 from .condition import BlockingCondition, Condition, ConditionStatistics
+from .atomics import AtomicBool, AtomicFlag, AtomicInt32, AtomicInt64, AtomicUInt32, AtomicUInt64
 from .errors import (
     AlreadyExistsError,
     BrokenBarrierError,
@@ -118,7 +119,7 @@ __all__ = [
     "SharedDict",
     "DictStatistics",
     "MISSING",
-    # structs
+    # structs and atomic numbers
     "Struct",
     "FieldType",
     "Items",
@@ -135,6 +136,12 @@ __all__ = [
     "float64",
     "fixed_bytes",
     "fixed_str",
+    "AtomicInt64",
+    "AtomicUInt64",
+    "AtomicInt32",
+    "AtomicUInt32",
+    "AtomicBool",
+    "AtomicFlag",
     # errors
     "IPCError",
     "SegmentFullError",

@@ -16,6 +16,7 @@ _NUMBERS = {
     "float64": "float",
 }
 _FIXED = {"fixed_bytes": "bytes", "fixed_str": "str"}
+_ATOMICS = ("AtomicInt64", "AtomicUInt64", "AtomicInt32", "AtomicUInt32", "AtomicBool", "AtomicFlag")
 
 
 Hook = Callable[[AnalyzeTypeContext], Type]
@@ -38,7 +39,7 @@ class _AioipcPlugin(Plugin):
             return lambda context: _items(context, f"builtins.{_NUMBERS[name]}")
         if module == "aioipc.structs" and name in _FIXED:
             return lambda context: context.api.named_type(f"builtins.{_FIXED[name]}", [])
-        if self._is_struct(fullname):
+        if (module == "aioipc.atomics" and name in _ATOMICS) or self._is_struct(fullname):
             return lambda context: _items(context, fullname)
         return None
 

@@ -35,6 +35,7 @@ OUTPUT: dict[Run, list[str]] = {
         ("06_pipeline.py", loop): ["killed: 1", "results right: True", "delivered twice: [123]"]
         for loop in ("asyncio", "uvloop", "trio")
     },
+    ("30_struct.py",): ["the child reads 1.08 150 1.0799", "readers: 1"],
 }
 SUITES = ["07_test_suite.py"]  # run by pytest
 

@@ -66,7 +66,7 @@ PYTHON_LEVELS = (
     {"leader", "once", "rlock"},  # kinds of locks
     {"condition"},
     {"lock", "places", "queue", "shared_dict", "shared_memory"},
-    {"items"},
+    {"atomics", "items"},
     {"structs"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
     {"mypy", "testing"},

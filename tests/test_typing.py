@@ -13,7 +13,7 @@ PLAIN = "[mypy]\nstrict = true\n"
 
 WITH_PLUGIN = """
 import aioipc as ipc
-from aioipc import Struct, fixed_bytes, fixed_str, float64
+from aioipc import AtomicInt64, Struct, fixed_bytes, fixed_str, float64
 
 class Inner(Struct):
     a: ipc.int16
@@ -26,6 +26,8 @@ class Tick(Struct):
     grid: float64[3, 4]
     label: fixed_str[32]
     raw: fixed_bytes[4]
+    hits: AtomicInt64
+    many: AtomicInt64[4]
     inner: Inner
     inners: Inner[2]
 
@@ -39,12 +41,15 @@ def use(segment: ipc.ManagedSegment) -> None:
     reveal_type(tick.grid[1][2])  # float
     reveal_type(tick.label)  # str
     reveal_type(tick.raw)  # bytes
+    reveal_type(tick.hits.add())  # int
+    reveal_type(tick.many[0].load())  # int
     reveal_type(tick.inner.a)  # int
     reveal_type(tick.inners[0].a)  # int
     reveal_type(segment.construct(Tick, "ts", count=100)[7])  # user.Tick
     tick.price, tick.volume, tick.label = 1.5, 7, "x"
     tick.bids = [1.0] * 16
     tick.bids[0] = 1.0
+    tick.hits = 5
 """
 
 WITHOUT = """

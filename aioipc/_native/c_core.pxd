@@ -23,6 +23,8 @@ cdef extern from "aipc.h":
     enum: AIPC_TYPE_RLOCK, AIPC_TYPE_ONCE, AIPC_TYPE_LEADER, AIPC_TYPE_RWLOCK, AIPC_TYPE_CONDITION
     enum: AIPC_TYPE_SEMAPHORE, AIPC_TYPE_BOUNDED_SEMAPHORE, AIPC_TYPE_EVENT, AIPC_TYPE_BARRIER, AIPC_TYPE_LIMITER
     enum: AIPC_TYPE_ARRAY
+    enum: AIPC_TYPE_ATOMIC_INT64, AIPC_TYPE_ATOMIC_UINT64, AIPC_TYPE_ATOMIC_INT32, AIPC_TYPE_ATOMIC_UINT32
+    enum: AIPC_TYPE_ATOMIC_BOOL, AIPC_TYPE_ATOMIC_FLAG, AIPC_TYPE_ARRAY
     int64_t AIPC_LIVENESS_BASE
 
     struct aipc_header:
@@ -132,6 +134,20 @@ cdef extern from "aipc.h":
     void aipc_store_relaxed16(uint16_t *word, uint16_t value)
     void aipc_store_relaxed32(uint32_t *word, uint32_t value)
     void aipc_store_relaxed64(uint64_t *word, uint64_t value)
+    uint32_t aipc_load_seq_cst32(const uint32_t *word)
+    uint64_t aipc_load_seq_cst64(const uint64_t *word)
+    uint32_t aipc_exchange_seq_cst32(uint32_t *word, uint32_t value)
+    uint64_t aipc_exchange_seq_cst64(uint64_t *word, uint64_t value)
+    cbool aipc_cas_seq_cst32(uint32_t *word, uint32_t expected, uint32_t desired)
+    cbool aipc_cas_seq_cst64(uint64_t *word, uint64_t expected, uint64_t desired)
+    uint32_t aipc_fetch_add_seq_cst32(uint32_t *word, uint32_t value)
+    uint64_t aipc_fetch_add_seq_cst64(uint64_t *word, uint64_t value)
+    uint32_t aipc_fetch_and_seq_cst32(uint32_t *word, uint32_t value)
+    uint64_t aipc_fetch_and_seq_cst64(uint64_t *word, uint64_t value)
+    uint32_t aipc_fetch_or_seq_cst32(uint32_t *word, uint32_t value)
+    uint64_t aipc_fetch_or_seq_cst64(uint64_t *word, uint64_t value)
+    uint32_t aipc_fetch_xor_seq_cst32(uint32_t *word, uint32_t value)
+    uint64_t aipc_fetch_xor_seq_cst64(uint64_t *word, uint64_t value)
 
     # --- described.h
     uint64_t AIPC_TYPE_STRUCT

@@ -65,6 +65,10 @@ void aipc_hook(enum aipc_hook_kind kind, const volatile void *word);
         AIPC_HOOK_POINT(AIPC_HOOK_RMW, word);                                                       \
         return __atomic_fetch_and(word, value, __ATOMIC_SEQ_CST);                                   \
     }                                                                                               \
+    static inline T aipc_fetch_xor_seq_cst##N(T *word, T value) {                                   \
+        AIPC_HOOK_POINT(AIPC_HOOK_RMW, word);                                                       \
+        return __atomic_fetch_xor(word, value, __ATOMIC_SEQ_CST);                                   \
+    }                                                                                               \
     /* True when *word was `expected` and is now `desired`. */                                     \
     static inline bool aipc_cas_seq_cst##N(T *word, T expected, T desired) {                        \
         AIPC_HOOK_POINT(AIPC_HOOK_RMW, word);                                                       \

@@ -28,6 +28,12 @@ static uint64_t size_of(const aipc_seg *seg, uint64_t type) {
     case AIPC_TYPE_EVENT: return sizeof(struct aipc_event);
     case AIPC_TYPE_BARRIER: return sizeof(struct aipc_barrier);
     case AIPC_TYPE_LIMITER: return aipc_limiter_object_size(seg->participants);
+    case AIPC_TYPE_ATOMIC_INT64:
+    case AIPC_TYPE_ATOMIC_UINT64: return sizeof(uint64_t);
+    case AIPC_TYPE_ATOMIC_INT32:
+    case AIPC_TYPE_ATOMIC_UINT32:
+    case AIPC_TYPE_ATOMIC_BOOL:
+    case AIPC_TYPE_ATOMIC_FLAG: return sizeof(uint32_t);
     default: return 0;
     }
 }
@@ -52,7 +58,7 @@ static aipc_status check_payload(aipc_ctx *ctx, uint64_t type, void *payload, ai
     case AIPC_TYPE_EVENT: return aipc_event_check(ctx, payload, report);
     case AIPC_TYPE_BARRIER: return aipc_barrier_check(ctx, payload, report);
     case AIPC_TYPE_LIMITER: return aipc_limiter_check(ctx, payload, report);
-    default: return AIPC_OK;
+    default: return AIPC_OK; /* any value is one */
     }
 }
 

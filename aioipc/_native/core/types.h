@@ -29,6 +29,12 @@ enum {
     AIPC_TYPE_EVENT = 11,
     AIPC_TYPE_BARRIER = 12,
     AIPC_TYPE_LIMITER = 13,
+    AIPC_TYPE_ATOMIC_INT64 = 32, /* one word of eight bytes, as is the next one */
+    AIPC_TYPE_ATOMIC_UINT64 = 33,
+    AIPC_TYPE_ATOMIC_INT32 = 34, /* one word of four bytes, as are those up to the flag */
+    AIPC_TYPE_ATOMIC_UINT32 = 35,
+    AIPC_TYPE_ATOMIC_BOOL = 36,
+    AIPC_TYPE_ATOMIC_FLAG = 37,
     AIPC_TYPE_ARRAY = 38 /* described.h */
 };
 
