@@ -6,6 +6,7 @@ from ._native._msgpack import View
 from .barrier import Barrier, BarrierStatistics, BlockingBarrier
 from .capacity_limiter import BlockingCapacityLimiter, CapacityLimiter, CapacityLimiterStatistics
 from .condition import BlockingCondition, Condition, ConditionStatistics
+from .arrays import Array
 from .atomics import AtomicBool, AtomicFlag, AtomicInt32, AtomicInt64, AtomicUInt32, AtomicUInt64
 from .errors import (
     AlreadyExistsError,
@@ -119,8 +120,9 @@ __all__ = [
     "SharedDict",
     "DictStatistics",
     "MISSING",
-    # structs and atomic numbers
+    # structs, arrays and atomic numbers
     "Struct",
+    "Array",
     "FieldType",
     "Items",
     "bool_",

@@ -68,6 +68,7 @@ PYTHON_LEVELS = (
     {"lock", "places", "queue", "shared_dict", "shared_memory"},
     {"atomics", "items"},
     {"structs"},
+    {"arrays"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
     {"mypy", "testing"},
     {"demo"},

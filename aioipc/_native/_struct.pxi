@@ -19,6 +19,10 @@ cdef class ItemsHandle(Place):
         """The number of items in each dimension."""
         return (<ArrayType?>self.type).shape
 
+    @property
+    def _array_type(self):
+        return <ArrayType?>self.type
+
     def __len__(self):
         return (<ArrayType?>self.type).extents[0]
 
