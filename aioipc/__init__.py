@@ -38,6 +38,7 @@ from .items import Items
 from .lock import Lock, LockStatistics
 from .objects import SharedObject, anonymous_instance, unique_instance
 from .once import BlockingOnce, Once
+from .pointers import OffsetPtr
 from .queue import Codec, Lease, Queue, QueueStatistics
 from .report import Finding, Report
 from .rlock import RLock, RLockStatistics
@@ -144,6 +145,7 @@ __all__ = [
     "AtomicUInt32",
     "AtomicBool",
     "AtomicFlag",
+    "OffsetPtr",
     # errors
     "IPCError",
     "SegmentFullError",

@@ -81,9 +81,9 @@ class Array(Items[T]):
 
     Parameters: the segment it lives in; its name (found or constructed), none for a new anonymous one;
     `dtype`, what each item is: a code of the struct module ("d", "I"), a numpy code ("f8", "<u4", "S16") or
-    dtype, one of aioipc's types (`float64`, `fixed_str[16]`, an atomic number), or a Struct; `shape`, a number
-    or a tuple.  A new one is zero.  For one that exists both may be left out; others than it has raise
-    TypeMismatchError and OptionMismatchError.
+    dtype, one of aioipc's types (`float64`, `fixed_str[16]`, an atomic number), or a Struct; `shape`, a
+    number or a tuple.  A new one is zero.  For one that exists both may be left out; others than it has
+    raise TypeMismatchError and OptionMismatchError.
 
     Items are read, assigned and sliced as those of a field of a Struct are.  `memoryview(array)` and
     `numpy.asarray(array)` share its memory, with its dtype and shape; while such a view is in use, the

@@ -73,6 +73,8 @@ def field_type(annotation: Any) -> FieldType | None:
     if get_origin(annotation) is Annotated:
         return next(filter(None, map(field_type, get_args(annotation)[1:])), None)
     found = getattr(annotation, "_field_type", None)
+    if isinstance(found, _core.PointerType) and get_args(annotation):
+        return _core.PointerType(found.cls, get_args(annotation)[0])
     return found if isinstance(found, FieldType) else None
 
 

@@ -22,7 +22,7 @@ CORE_LEVELS = (
     {"retire", "waiters"},
     {"barrier", "condition", "dict", "holdings", "line", "rwlock"},
     {"catalog", "event", "limiter", "lock", "queue", "semaphore"},
-    {"recovery", "types"},
+    {"pointer", "recovery", "types"},
     {"segment"},
     {"check"},
     {"aipc"},  # the facade: includes everything
@@ -66,7 +66,7 @@ PYTHON_LEVELS = (
     {"leader", "once", "rlock"},  # kinds of locks
     {"condition"},
     {"lock", "places", "queue", "shared_dict", "shared_memory"},
-    {"atomics", "items"},
+    {"atomics", "items", "pointers"},
     {"structs"},
     {"arrays"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it

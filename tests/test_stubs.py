@@ -25,7 +25,7 @@ ALLOWED = r"""
 # `disjoint_base` needs a newer typing_extensions than users may have
 .*\._core\.(Attachment|Block|BlockingLock|Lockable|Opening|Pin|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._core\.(Attachment|Block|BlockingLock|DictHandle|Handle|LockHandle|Opening|Operation|Pin|QueueHandle|QueueOperation)
-.*\._core\.(AtomicHandle|DescribedPin|FieldType|ItemsHandle|Place|StructHandle)
+.*\._core\.(AtomicHandle|DescribedPin|FieldType|ItemsHandle|Place|PointerHandle|StructHandle)
 .*\._msgpack\.Owner
 """
 

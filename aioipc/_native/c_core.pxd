@@ -199,6 +199,13 @@ cdef extern from "aipc.h":
     cbool aipc_object_destroyed(aipc_seg *seg, const aipc_object_ref *ref)
     aipc_status aipc_catalog_list(aipc_ctx *ctx, aipc_object_info *infos, uint64_t capacity, uint64_t *copied)
 
+    # --- pointer.h
+    uint64_t aipc_pointer_offset(uint64_t pointer)
+    uint32_t aipc_pointer_mark(uint64_t pointer)
+    uint64_t aipc_pointer_to_object(const aipc_object_ref *ref)
+    uint64_t aipc_pointer_to_block(uint64_t payload)
+    aipc_status aipc_pointer_follow(aipc_ctx *ctx, uint64_t pointer, aipc_object_ref *ref)
+
     # --- participants.h
     ctypedef struct aipc_participant_info:
         uint32_t slot, generation, uid

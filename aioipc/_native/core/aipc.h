@@ -11,6 +11,7 @@
 #include "limiter.h"
 #include "lock.h"
 #include "os.h"
+#include "pointer.h"
 #include "queue.h"
 #include "rwlock.h"
 #include "segment.h"
