@@ -47,6 +47,7 @@ from .segment import ManagedSegment, Participant
 from .semaphore import BlockingSemaphore, BoundedSemaphore, Semaphore, SemaphoreStatistics
 from .shared_dict import MISSING, DictStatistics, SharedDict
 from .shared_memory import ManagedSharedMemory
+from .streams import BufferIO, VectorIO
 from .structs import (
     FieldType,
     Struct,
@@ -146,6 +147,9 @@ __all__ = [
     "AtomicBool",
     "AtomicFlag",
     "OffsetPtr",
+    # streams
+    "BufferIO",
+    "VectorIO",
     # errors
     "IPCError",
     "SegmentFullError",

@@ -36,8 +36,9 @@ OUTPUT: dict[Run, list[str]] = {
         for loop in ("asyncio", "uvloop", "trio")
     },
     ("30_struct.py",): ["the child reads 1.08 150 1.0799", "readers: 1"],
-    ("32_offset_ptr.py",): ["the child reads [3, 2, 1]"],
     ("31_array.py",): ["[81, 100, 121] 121"],
+    ("32_offset_ptr.py",): ["the child reads [3, 2, 1]"],
+    ("33_stream.py",): ["the child reads ['report.csv']", "['who', 'count'] ['Ann', '3']"],
 }
 SUITES = ["07_test_suite.py"]  # run by pytest
 

@@ -20,7 +20,7 @@ CORE_LEVELS = (
     {"bells", "described", "domain"},
     {"heap", "registry", "watch"},
     {"retire", "waiters"},
-    {"barrier", "condition", "dict", "holdings", "line", "rwlock"},
+    {"barrier", "condition", "dict", "holdings", "line", "rwlock", "stream"},
     {"catalog", "event", "limiter", "lock", "queue", "semaphore"},
     {"pointer", "recovery", "types"},
     {"segment"},
@@ -66,6 +66,7 @@ PYTHON_LEVELS = (
     {"leader", "once", "rlock"},  # kinds of locks
     {"condition"},
     {"lock", "places", "queue", "shared_dict", "shared_memory"},
+    {"lock", "places", "queue", "shared_dict", "shared_memory", "streams"},
     {"atomics", "items", "pointers"},
     {"structs"},
     {"arrays"},

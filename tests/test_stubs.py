@@ -15,6 +15,7 @@ ALLOWED = r"""
 .*\.(Block|BlockingLock|BlockingQueue|FieldType|Operation|View)\.__init__
 # made by the binding alone
 .*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Message|PinnedValue|Sleeper)
+.*\._core\.(CopiedValue|DictPin|Done|LinePin|LockPin|Message|PinnedValue|QueuePin|Sleeper|StreamPin)
 # for the type checker alone
 .*\._core\.Peeked
 # the stub names the parameter of __cinit__
@@ -25,7 +26,7 @@ ALLOWED = r"""
 # `disjoint_base` needs a newer typing_extensions than users may have
 .*\._core\.(Attachment|Block|BlockingLock|Lockable|Opening|Pin|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._core\.(Attachment|Block|BlockingLock|DictHandle|Handle|LockHandle|Opening|Operation|Pin|QueueHandle|QueueOperation)
-.*\._core\.(AtomicHandle|DescribedPin|FieldType|ItemsHandle|Place|PointerHandle|StructHandle)
+.*\._core\.(AtomicHandle|DescribedPin|FieldType|ItemsHandle|Place|PointerHandle|StreamHandle|StructHandle)
 .*\._msgpack\.Owner
 """
 

@@ -22,7 +22,10 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
 from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.errno cimport ENOSPC
 from libc.math cimport isinf
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror
@@ -294,3 +297,4 @@ include "_fields.pxi"
 include "_struct.pxi"
 include "_atomic.pxi"
 include "_pointer.pxi"
+include "_stream.pxi"

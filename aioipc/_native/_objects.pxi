@@ -116,6 +116,8 @@ cdef Pin _pin_of(uint64_t type):
         return DictPin.__new__(DictPin)
     if type & AIPC_TYPE_STRUCT or type == AIPC_TYPE_ARRAY:
         return DescribedPin.__new__(DescribedPin)
+    if type == AIPC_TYPE_BUFFER_IO or type == AIPC_TYPE_VECTOR_IO:
+        return StreamPin.__new__(StreamPin)
     return Pin.__new__(Pin)
 
 

@@ -25,6 +25,7 @@ cdef extern from "aipc.h":
     enum: AIPC_TYPE_ARRAY
     enum: AIPC_TYPE_ATOMIC_INT64, AIPC_TYPE_ATOMIC_UINT64, AIPC_TYPE_ATOMIC_INT32, AIPC_TYPE_ATOMIC_UINT32
     enum: AIPC_TYPE_ATOMIC_BOOL, AIPC_TYPE_ATOMIC_FLAG, AIPC_TYPE_ARRAY
+    enum: AIPC_TYPE_BUFFER_IO, AIPC_TYPE_VECTOR_IO
     int64_t AIPC_LIVENESS_BASE
 
     struct aipc_header:
@@ -104,7 +105,7 @@ cdef extern from "aipc.h":
         aipc_ctx ctx[1]
         uint8_t *base
         aipc_header *header
-        uint64_t self, limit, device, inode, bells_taken
+        uint64_t self, mapped, limit, device, inode, bells_taken
         uint32_t slot, generation, forked, read_only, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         aipc_status (*idle)(aipc_seg *seg, const uint32_t *word, uint32_t seen) noexcept
         void *user
@@ -198,6 +199,23 @@ cdef extern from "aipc.h":
     aipc_status aipc_object_at(aipc_ctx *ctx, uint64_t object, uint64_t serial, aipc_object_ref *ref)
     cbool aipc_object_destroyed(aipc_seg *seg, const aipc_object_ref *ref)
     aipc_status aipc_catalog_list(aipc_ctx *ctx, aipc_object_info *infos, uint64_t capacity, uint64_t *copied)
+
+    # --- stream.h
+    struct aipc_stream:
+        uint64_t room
+
+    struct aipc_vector:
+        aipc_stream stream
+
+    uint64_t aipc_stream_length(const aipc_stream *s)
+    void aipc_buffer_init(aipc_stream *image, uint64_t room)
+    void aipc_vector_init(aipc_vector *image)
+    aipc_stream *aipc_buffer_at(aipc_seg *seg, uint64_t payload, uint64_t size)
+    aipc_stream *aipc_vector_at(aipc_seg *seg, uint64_t payload, uint64_t size)
+    aipc_status aipc_stream_span(aipc_seg *seg, aipc_stream *s, uint64_t at, uint8_t **bytes, uint64_t *count)
+    aipc_status aipc_stream_reserve(aipc_ctx *ctx, aipc_stream *s, uint64_t end)
+    aipc_status aipc_stream_write(aipc_seg *seg, aipc_stream *s, uint64_t at, const void *bytes, uint64_t count)
+    void aipc_stream_cut(aipc_stream *s, uint64_t length)
 
     # --- pointer.h
     uint64_t aipc_pointer_offset(uint64_t pointer)

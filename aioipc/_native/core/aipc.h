@@ -16,6 +16,7 @@
 #include "rwlock.h"
 #include "segment.h"
 #include "semaphore.h"
+#include "stream.h"
 #include "watch.h"
 
 #endif

@@ -502,6 +502,23 @@ struct aipc_described {
     char description[];
 };
 
+/* ---- streams ------------------------------------------------------------------------------------- */
+enum { AIPC_STREAM_CHUNKS = 40 };
+
+/* The whole of a BufferIO but for its room, and the beginning of a VectorIO (stream.h). */
+struct aipc_stream {
+    uint64_t length;     /* lock-free, seq_cst: bytes that are there.  Written after them: the commit of a write */
+    uint64_t room;       /* immutable: bytes that follow; 0: it grows */
+    uint64_t reserved[6];
+};
+
+struct aipc_vector {
+    struct aipc_stream stream;
+    struct aipc_domain domain;
+    uint64_t chunks[AIPC_STREAM_CHUNKS]; /* lock-free readers, published under the domain: payload offsets of PART blocks,
+                                            0: not there yet.  Never changed afterwards, but by who destroys the object */
+};
+
 #define AIPC_CHECK_SIZE(T, n) _Static_assert(sizeof(struct T) == (n) && sizeof(struct T) % 8 == 0, #T)
 AIPC_CHECK_SIZE(aipc_domain, 64 + 16 * AIPC_LOG_ENTRIES);
 AIPC_CHECK_SIZE(aipc_header, 192);
@@ -527,6 +544,8 @@ AIPC_CHECK_SIZE(aipc_dict_entry, 48);
 AIPC_CHECK_SIZE(aipc_line, 32);
 AIPC_CHECK_SIZE(aipc_item, 64);
 AIPC_CHECK_SIZE(aipc_described, 16);
+AIPC_CHECK_SIZE(aipc_stream, 64);
+AIPC_CHECK_SIZE(aipc_vector, 64 + 1088 + 8 * AIPC_STREAM_CHUNKS);
 AIPC_CHECK_SIZE(aipc_queue_in, 64 + 1088);
 AIPC_CHECK_SIZE(aipc_queue_out, 128 + 1088);
 AIPC_CHECK_SIZE(aipc_queue_holder, 40);

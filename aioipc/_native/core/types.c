@@ -9,7 +9,11 @@ uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t s
         struct aipc_queue *queue = aipc_queue_at(tx->seg, payload, size);
         return queue == NULL ? 0 : aipc_queue_shed(tx, queue);
     }
-    return 0; /* locks have no parts */
+    if (type == AIPC_TYPE_VECTOR_IO) {
+        struct aipc_vector *vector = size < sizeof *vector ? NULL : aipc_at(tx->seg, payload, sizeof *vector);
+        return vector == NULL ? 0 : aipc_vector_shed(tx, vector);
+    }
+    return 0; /* the others have no parts */
 }
 
 /* Bytes an object of this type has at least; 0 for a type that is none of ours. */
@@ -62,11 +66,20 @@ static aipc_status check_payload(aipc_ctx *ctx, uint64_t type, void *payload, ai
     }
 }
 
+static aipc_status check_stream(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
+    struct aipc_stream *stream = ref->type == AIPC_TYPE_VECTOR_IO ? aipc_vector_at(ctx->seg, ref->payload, ref->size)
+                                                                  : aipc_buffer_at(ctx->seg, ref->payload, ref->size);
+    if (stream != NULL) return aipc_stream_check(ctx, stream, ref->size, report);
+    aipc_report_add(report, "V1 room of a stream", ref->object, ref->size, sizeof *stream);
+    return AIPC_OK;
+}
+
 aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
     if ((ref->type & AIPC_TYPE_STRUCT) != 0 || ref->type == AIPC_TYPE_ARRAY) {
         aipc_described_check(ctx->seg, ref->payload, ref->size, ref->count, ref->type, report);
         return AIPC_OK;
     }
+    if (ref->type == AIPC_TYPE_BUFFER_IO || ref->type == AIPC_TYPE_VECTOR_IO) return check_stream(ctx, ref, report);
     uint64_t needed = size_of(ctx->seg, ref->type);
     if (needed == 0) return AIPC_OK;
     void *payload = ref->size < needed ? NULL : aipc_at(ctx->seg, ref->payload, needed);

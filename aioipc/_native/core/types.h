@@ -13,6 +13,7 @@
 #include "queue.h"
 #include "rwlock.h"
 #include "semaphore.h"
+#include "stream.h"
 
 /* Type numbers of built-in objects (aipc_object.type).  Those of structs have AIPC_TYPE_STRUCT set. */
 enum {
@@ -35,7 +36,9 @@ enum {
     AIPC_TYPE_ATOMIC_UINT32 = 35,
     AIPC_TYPE_ATOMIC_BOOL = 36,
     AIPC_TYPE_ATOMIC_FLAG = 37,
-    AIPC_TYPE_ARRAY = 38 /* described.h */
+    AIPC_TYPE_ARRAY = 38, /* described.h */
+    AIPC_TYPE_BUFFER_IO = 39,
+    AIPC_TYPE_VECTOR_IO = 40
 };
 
 /* Unlinks one block that only this destroyed object knows (aipc_retired.part); 0: there is none (any more). */
