@@ -3,11 +3,11 @@
 from ._names import SegmentInfo
 from ._native._core import Block, BlockingLock, BlockingQueue
 from ._native._msgpack import View
+from .arrays import Array
+from .atomics import AtomicBool, AtomicFlag, AtomicInt32, AtomicInt64, AtomicUInt32, AtomicUInt64
 from .barrier import Barrier, BarrierStatistics, BlockingBarrier
 from .capacity_limiter import BlockingCapacityLimiter, CapacityLimiter, CapacityLimiterStatistics
 from .condition import BlockingCondition, Condition, ConditionStatistics
-from .arrays import Array
-from .atomics import AtomicBool, AtomicFlag, AtomicInt32, AtomicInt64, AtomicUInt32, AtomicUInt64
 from .errors import (
     AlreadyExistsError,
     BrokenBarrierError,
@@ -33,8 +33,8 @@ from .errors import (
     WouldBlock,
 )
 from .event import BlockingEvent, Event, EventStatistics
-from .leader import BlockingLeader, Leader
 from .items import Items
+from .leader import BlockingLeader, Leader
 from .lock import Lock, LockStatistics
 from .objects import SharedObject, anonymous_instance, unique_instance
 from .once import BlockingOnce, Once

@@ -176,6 +176,7 @@ class SharedObject(_core.Handle):
         if pin is None:
             return None
         return cls._of(segment, pin if pin.type in cls._inside else cls._fitting(pin, what))
+
     def _destroy(self) -> bool:
         return self.pin.destroy()
 
@@ -229,6 +230,8 @@ def whole(option: str, value: int) -> int:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{option} must be an int, not {value!r}") from None
+
+
 def name_of(handle: SharedObject) -> str | None:
     """The object's name; None when it has none that is a string."""
     return handle.pin.name.decode() if handle.pin.kind == _core.NAMED else None

@@ -38,7 +38,6 @@ from weakref import WeakValueDictionary, ref as weakref
 from collections.abc import Mapping
 from functools import reduce as _reduce
 from operator import index as _index
-from weakref import WeakValueDictionary
 
 from aioipc.errors import (
     AlreadyExistsError,

@@ -22,7 +22,6 @@ cdef extern from "aipc.h":
     enum: AIPC_TYPE_LOCK, AIPC_TYPE_QUEUE, AIPC_TYPE_DICT
     enum: AIPC_TYPE_RLOCK, AIPC_TYPE_ONCE, AIPC_TYPE_LEADER, AIPC_TYPE_RWLOCK, AIPC_TYPE_CONDITION
     enum: AIPC_TYPE_SEMAPHORE, AIPC_TYPE_BOUNDED_SEMAPHORE, AIPC_TYPE_EVENT, AIPC_TYPE_BARRIER, AIPC_TYPE_LIMITER
-    enum: AIPC_TYPE_ARRAY
     enum: AIPC_TYPE_ATOMIC_INT64, AIPC_TYPE_ATOMIC_UINT64, AIPC_TYPE_ATOMIC_INT32, AIPC_TYPE_ATOMIC_UINT32
     enum: AIPC_TYPE_ATOMIC_BOOL, AIPC_TYPE_ATOMIC_FLAG, AIPC_TYPE_ARRAY
     enum: AIPC_TYPE_BUFFER_IO, AIPC_TYPE_VECTOR_IO
@@ -82,13 +81,6 @@ cdef extern from "aipc.h":
 
     struct aipc_dict:
         pass
-
-    # --- atomics.h
-    uint32_t aipc_load_relaxed32(const uint32_t *p)
-    uint64_t aipc_load_relaxed64(const uint64_t *p)
-    uint64_t aipc_load_seq_cst64(const uint64_t *p)
-    void aipc_store_relaxed64(uint64_t *p, uint64_t value)
-    uint64_t aipc_fetch_add_seq_cst64(uint64_t *p, uint64_t value)
 
     # --- attachment.h
     ctypedef struct aipc_fault:
