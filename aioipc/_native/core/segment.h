@@ -1,31 +1,18 @@
-/* Segment: create, open, detach, remove; validation of a foreign file's bytes.
+/* Segment: create, open, detach, remove.
  *
  * Creation: the caller makes an empty object under a temporary name; aipc_segment_create fills it and
  * attaches; the caller then links it into place.  There is no half-made state for anybody to wait for.
- *
- * The gate is one more OFD-locked byte of the object.  Opening, the last detach and removing the
- * name happen under it, so that an opener never joins a segment that is going away, and nobody
- * unlinks a name that has become another segment's.
  */
 #ifndef AIPC_SEGMENT_H
 #define AIPC_SEGMENT_H
 
+#include "gate.h"
+#include "header.h"
 #include "recovery.h"
 #include "watch.h"
 
-typedef struct aipc_create_options {
-    uint64_t size;         /* bytes, whole segment */
-    uint64_t max_size;     /* bytes of address space; >= size */
-    uint32_t participants; /* 1 .. AIPC_MAX_PARTICIPANTS */
-    uint32_t flags;        /* AIPC_FLAG_* */
-    uint32_t mode;         /* permission bits of the object, applied exactly */
-} aipc_create_options;
-
 /* Zeroes and prepares; before create or open.  `path` ("" if it has none) is where the object is or will be. */
 void aipc_segment_init(aipc_seg *seg, int fd, const char *path);
-
-/* Bytes that a segment with these options needs before anything is allocated in it. */
-uint64_t aipc_segment_minimum(uint64_t size, uint32_t participants);
 
 /* Formats an empty object and attaches.  The core owns fd from here on, also on failure.
  * AIPC_FULL: the filesystem has no room; AIPC_INVALID: options. */
@@ -52,8 +39,5 @@ typedef struct aipc_segment_info {
 /* Looks at a segment without attaching; removes it when it is a last_detach segment that nobody has any more
  * (AIPC_GONE). */
 aipc_status aipc_segment_peek(int fd, const char *path, aipc_segment_info *info, aipc_fault *fault, int *error);
-
-/* Directory of a segment's bells: "/dev/shm/.aioipc-<uuid>".  `out` has room for 96 bytes. */
-void aipc_bell_directory(const uint8_t uuid[16], char *out);
 
 #endif
