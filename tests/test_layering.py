@@ -29,7 +29,10 @@ CORE_LEVELS = (
     {"catalog", "event", "limiter", "lock", "queue", "semaphore"},
     {"pointer", "recovery", "types"},
     {"segment"},
+    {"recovery", "types"},
     {"check"},
+    {"adopt"},
+    {"segment"},
     {"aipc"},  # the facade: includes everything
 )
 # Files that are a part of a unit of another name.

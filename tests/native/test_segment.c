@@ -22,7 +22,7 @@ static void a_memfd_is_created_opened_and_left(void) {
     CHECK_EQ(participants(&B, infos), 1);
     CHECK_EQ(leaks_entries(fixture_bells), 1);
     fixture_detach(&B);
-    CHECK_EQ(leaks_entries(fixture_bells), 0);
+    CHECK(!leaks_exists(fixture_bells)); /* the last one takes them along */
     OK(aipc_segment_detach(&B)); /* again: nothing to do */
     fixture_attach(&A);
     check_sound(&A);
@@ -46,7 +46,7 @@ static void a_named_segment_stays_until_it_is_removed(void) {
     OK(open_path(&B));
     CHECK(memcmp(fixture_object(&B, "word", 105, 8), "kept  .", 8) == 0);
     fixture_detach(&B);
-    CHECK_EQ(leaks_entries(bells), 0);
+    CHECK(!leaks_exists(bells));
     OK(remove_path());
     CHECK(!leaks_exists(path) && !leaks_exists(bells));
     CHECK_EQ(remove_path(), AIPC_NOT_FOUND);
@@ -136,15 +136,6 @@ static void files_that_are_no_segments_are_refused(void) {
         CHECK(leaks_exists(path));
         unlink(path);
     }
-    new_path(); /* a copy is not the segment */
-    create_with(&A, 0, 4);
-    const int copy = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    CHECK_EQ(write(copy, A.base, SIZE), SIZE);
-    aipc_segment_init(&B, copy, temporary);
-    CHECK_EQ(aipc_segment_open(&B), AIPC_INCOMPATIBLE);
-    unlink(temporary);
-    fixture_detach(&A);
-    OK(remove_path());
     aipc_segment_init(&B, open("/dev/null", O_RDWR | O_CLOEXEC), "");
     CHECK_EQ(aipc_segment_open(&B), AIPC_INCOMPATIBLE);
     CHECK_EQ(leaks_fds(), fds);

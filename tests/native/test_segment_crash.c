@@ -19,6 +19,7 @@ static void the_last_leaver_may_die_anywhere(void) { sweep("last detach", &leavi
 static void a_remover_may_die_anywhere(void) { sweep("remove", &removing, false); }
 /* Nested in the short form only: all pairs would take half an hour. */
 static void a_creator_may_die_anywhere(void) { sweep("create", &creating, !harness_full()); }
+static void an_adopter_of_a_copy_may_die_anywhere(void) { sweep("adopt", &adopting, true); }
 static void a_forked_child_may_die_while_it_attaches(void) { sweep("reattach", &reattaching, true); }
 
 int main(void) {
@@ -29,6 +30,7 @@ int main(void) {
     RUN(the_last_leaver_may_die_anywhere);
     RUN(a_remover_may_die_anywhere);
     RUN(a_creator_may_die_anywhere);
+    RUN(an_adopter_of_a_copy_may_die_anywhere);
     RUN(a_forked_child_may_die_while_it_attaches);
     return SUMMARY();
 }

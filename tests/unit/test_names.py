@@ -125,15 +125,20 @@ def test_a_foreign_object_is_neither_opened_nor_removed(segment_name: str, conte
         foreign.unlink()
 
 
-def test_a_copy_of_a_segment_is_refused(segment_name: str) -> None:
+def test_a_copy_of_a_segment_in_use_is_a_segment_of_its_own(segment_name: str) -> None:
     copy = SHM / f"{segment_name}-copy"
-    with ManagedSharedMemory.create(segment_name, SIZE):
+    with ManagedSharedMemory.create(segment_name, SIZE) as segment:
+        handle = segment.allocate(10).handle
+        memoryview(segment.block(handle))[:4] = b"then"
         copy.write_bytes((SHM / segment_name).read_bytes())
         try:
-            with pytest.raises(IncompatibleSegmentError, match="copy"):
-                ManagedSharedMemory.open(copy.name)
+            memoryview(segment.block(handle))[:4] = b"now!"
+            with ManagedSharedMemory.open(copy.name) as copied:
+                assert copied.uuid != segment.uuid
+                assert bytes(copied.block(handle, 4)) == b"then"
+                assert copied.check_sanity()
         finally:
-            copy.unlink()
+            ManagedSharedMemory.remove(copy.name)
 
 
 def test_all_lists_segments_with_what_their_headers_say(segment_name: str) -> None:

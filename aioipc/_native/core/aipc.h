@@ -2,6 +2,7 @@
 #ifndef AIPC_H
 #define AIPC_H
 
+#include "adopt.h"
 #include "barrier.h"
 #include "check.h"
 #include "condition.h"

@@ -40,7 +40,7 @@ typedef struct aipc_ring_fd {
     uint32_t used;
 } aipc_ring_fd;
 
-enum { AIPC_RING_FDS = 64 };
+enum { AIPC_RING_FDS = 64, AIPC_PATH_MAX = 4096 };
 
 struct aipc_seg {
     uint8_t *base;
@@ -65,12 +65,13 @@ struct aipc_seg {
     uint32_t slot, generation;
     uint32_t forked;          /* set by the atfork handler of the child */
     uint32_t inherited;       /* a dead participant's remains were in the slot when it was claimed */
-    uint32_t read_only;
+    uint32_t lent;            /* the memory is the caller's: it is neither mapped nor unmapped here (segment.h, lend) */
+    uint32_t solitary;        /* and no other process's: bells are pipes, and a forked child has no part in it */
     uint64_t device, inode;
     int fd;                   /* of the object; verified before use, descriptors can be closed behind us */
     int bell_dir;             /* of the bell directory; -1: none */
-    uint64_t bell_dir_inode;
-    char path[256];           /* of the object, "" when it has none: to open it again */
+    uint64_t bell_dir_inode;  /* solitary: the inode of bell 0 */
+    char path[AIPC_PATH_MAX]; /* of the object, "" when it has none: to open it again */
     char bell_path[96];
     void *liveness_page;      /* mapping that keeps the OFD lock's description open */
 

@@ -50,6 +50,12 @@ static void disarm(struct aipc_bell *bell) {
 
 /* ---- owning ------------------------------------------------------------------------------------ */
 
+static uint64_t inode_of(int fd) {
+    aipc_file_info info;
+    int ignored;
+    return aipc_os_stat_fd(fd, &info, &ignored) == AIPC_OK ? info.inode : 0;
+}
+
 static aipc_status make(aipc_seg *seg, uint32_t bell) {
     if (seg->bell_fd[bell] >= 0) return AIPC_OK;
     struct aipc_slot *slot = &seg->slots[seg->slot];
@@ -57,27 +63,30 @@ static aipc_status make(aipc_seg *seg, uint32_t bell) {
     bell_name(name, seg->slot, seg->generation, bell);
     (void)aipc_fetch_or_seq_cst64(&slot->bells_made, UINT64_C(1) << bell); /* before it exists */
     seg->rung_seen[bell] = aipc_load_relaxed32(&slot->bells[bell].rung);
-    return aipc_os_make_fifo(seg->bell_dir, name, &seg->bell_fd[bell], &seg->error);
+    if (!seg->solitary) return aipc_os_make_fifo(seg->bell_dir, name, &seg->bell_fd[bell], &seg->error);
+    aipc_status status = aipc_os_make_pipe(&seg->bell_fd[bell], &seg->error);
+    if (status == AIPC_OK && bell == 0) seg->bell_dir_inode = inode_of(seg->bell_fd[0]);
+    return status;
 }
 
 aipc_status aipc_bells_attach(aipc_seg *seg) { return make(seg, 0); }
 
-static bool is_file(int fd, uint64_t inode) {
-    aipc_file_info info;
-    int ignored;
-    return aipc_os_stat_fd(fd, &info, &ignored) == AIPC_OK && info.inode == inode;
-}
+static bool is_file(int fd, uint64_t inode) { return inode_of(fd) == inode; }
 
-void aipc_bells_verify(aipc_seg *seg) {
-    if (is_file(seg->bell_dir, seg->bell_dir_inode)) return;
-    forget_descriptors(seg);
+static void find_bell_directory(aipc_seg *seg) {
     seg->bell_dir = -1;
     if (aipc_os_open_directory(seg->bell_path, &seg->bell_dir, &seg->error) == AIPC_OK &&
         !is_file(seg->bell_dir, seg->bell_dir_inode)) {
         aipc_os_close(seg->bell_dir); /* another directory: the segment is gone, and nobody left to ring */
         seg->bell_dir = -1;
     }
-    if (seg->bell_dir < 0 || seg->self == 0) return;
+}
+
+void aipc_bells_verify(aipc_seg *seg) {
+    if (is_file(seg->solitary ? seg->bell_fd[0] : seg->bell_dir, seg->bell_dir_inode)) return;
+    forget_descriptors(seg);
+    if (!seg->solitary) find_bell_directory(seg);
+    if ((seg->bell_dir < 0 && !seg->solitary) || seg->self == 0) return;
     uint64_t made = aipc_load_relaxed64(&seg->slots[seg->slot].bells_made);
     for (uint32_t bell = 0; bell < AIPC_BELLS; bell++)
         if ((made >> bell & 1) != 0) (void)make(seg, bell); /* the others take its hang-up for a hint only */
@@ -147,7 +156,7 @@ void aipc_bells_detach(aipc_seg *seg) {
 }
 
 void aipc_bells_close(aipc_seg *seg) {
-    if (seg->bell_dir >= 0) aipc_bells_verify(seg);
+    if (seg->bell_dir >= 0 || seg->solitary) aipc_bells_verify(seg);
     for (int i = 0; i < AIPC_BELLS; i++)
         if (seg->bell_fd[i] >= 0) aipc_os_close(seg->bell_fd[i]);
     for (int i = 0; i < AIPC_RING_FDS; i++)

@@ -5,7 +5,7 @@
 #ifndef AIPC_CHECK_H
 #define AIPC_CHECK_H
 
-#include "segment.h"
+#include "recovery.h"
 #include "types.h"
 
 /* Recovers the dead first, then checks everything.  AIPC_OK however much is found; the findings are in the

@@ -110,9 +110,6 @@ aipc_status aipc_header_validate(const struct aipc_header *h, const aipc_file_in
         return mismatch(fault, AIPC_INCOMPATIBLE, "layout hash", AT(layout_hash), h->layout_hash, layout_hash());
     if (h->algorithm != AIPC_BEST_FIT)
         return mismatch(fault, AIPC_INCOMPATIBLE, "algorithm", AT(algorithm), h->algorithm, AIPC_BEST_FIT);
-    if (h->device != info->device || h->inode != info->inode)
-        return mismatch(fault, AIPC_INCOMPATIBLE, "inode: a copy of a segment, not the segment", AT(inode), info->inode,
-                        h->inode);
     if (h->size > info->size)
         return mismatch(fault, AIPC_CORRUPT, "size: the object was truncated", AT(size), info->size, h->size);
     if (h->max_size < h->size || h->max_size >> LARGEST_SHIFT != 0)
@@ -124,12 +121,37 @@ aipc_status aipc_header_validate(const struct aipc_header *h, const aipc_file_in
     return AIPC_OK;
 }
 
+static bool stands_on(const struct aipc_header *h, uint64_t device, uint64_t inode, uint64_t flip) {
+    uint64_t boot[2];
+    aipc_os_boot_id(boot);
+    return h->device == device && h->inode == inode && h->boot_id[0] == (boot[0] ^ flip) && h->boot_id[1] == (boot[1] ^ flip);
+}
+bool aipc_header_original(const struct aipc_header *h, uint64_t device, uint64_t inode) {
+    return stands_on(h, device, inode, 0);
+}
+bool aipc_header_adopting(const struct aipc_header *h, uint64_t device, uint64_t inode) {
+    return stands_on(h, device, inode, UINT64_MAX);
+}
+
+static aipc_status too_small(uint64_t size, aipc_fault *fault) {
+    return mismatch(fault, AIPC_INCOMPATIBLE, "too small to be an aioipc segment", 0, size, sizeof(struct aipc_header));
+}
+
+aipc_status aipc_header_read_lent(aipc_seg *seg, struct aipc_header *copy, aipc_file_info *info) {
+    aipc_status status = aipc_os_stat_fd(seg->fd, info, &seg->error);
+    if (status != AIPC_OK) return status;
+    info->size = seg->mapped;
+    if (info->size < sizeof *copy) return too_small(info->size, &seg->fault);
+    memcpy(copy, seg->base, sizeof *copy);
+    return AIPC_OK;
+}
+
 aipc_status aipc_header_read(int fd, struct aipc_header *copy, aipc_file_info *info, aipc_fault *fault, int *error) {
     void *page;
     aipc_status status = aipc_os_stat_fd(fd, info, error);
     if (status != AIPC_OK) return status;
     if (!info->regular || info->size < sizeof *copy)
-        return mismatch(fault, AIPC_INCOMPATIBLE, "too small to be an aioipc segment", 0, info->size, sizeof *copy);
+        return too_small(info->size, fault);
     status = aipc_os_map(fd, sizeof *copy, false, &page, error);
     if (status != AIPC_OK) return status;
     memcpy(copy, page, sizeof *copy);

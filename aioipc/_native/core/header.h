@@ -27,9 +27,16 @@ void aipc_place_areas(aipc_seg *seg);
 
 /* Everything but the magic.  pre: the areas are placed; the memory is zero. */
 aipc_status aipc_header_write(aipc_seg *seg, const aipc_create_options *options, const aipc_file_info *info);
-/* A private copy.  AIPC_INCOMPATIBLE: too small to be a segment. */
+/* A private copy, and what there is beneath it.  AIPC_INCOMPATIBLE: too small to be a segment. */
 aipc_status aipc_header_read(int fd, struct aipc_header *copy, aipc_file_info *info, aipc_fault *fault, int *error);
-/* Is this a segment that this build understands, whole, and the original rather than a copy? */
+/* The same from memory that was lent; `info` is about the control file, but for the size. */
+aipc_status aipc_header_read_lent(aipc_seg *seg, struct aipc_header *copy, aipc_file_info *info);
+/* Is this a segment that this build understands, and whole? */
 aipc_status aipc_header_validate(const struct aipc_header *h, const aipc_file_info *info, aipc_fault *fault);
+/* Is it on the object, and in the boot of the machine, that its words are about?  Otherwise it is a copy of a segment, or
+ * one that lived through a reboot (adopt.h). */
+bool aipc_header_original(const struct aipc_header *h, uint64_t device, uint64_t inode);
+/* Is it here that a copy is being made an original?  The boot's words are inverted until that is done. */
+bool aipc_header_adopting(const struct aipc_header *h, uint64_t device, uint64_t inode);
 
 #endif

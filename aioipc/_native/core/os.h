@@ -54,6 +54,8 @@ aipc_status aipc_os_open_directory(const char *path, int *out_fd, int *error);
 aipc_status aipc_os_remove_directory(const char *path, int *error);
 /* O_RDWR; writable by whom the directory is writable. */
 aipc_status aipc_os_make_fifo(int dir, const char *name, int *out_fd, int *error);
+/* The same without a name, for this process alone. */
+aipc_status aipc_os_make_pipe(int *out_fd, int *error);
 aipc_status aipc_os_open_fifo(int dir, const char *name, int *out_fd, int *error); /* O_WRONLY */
 void aipc_os_unlink_at(int dir, const char *name);
 void aipc_os_unlink(const char *path);

@@ -248,6 +248,21 @@ aipc_status aipc_os_make_fifo(int dir, const char *name, int *out_fd, int *error
     return AIPC_OK;
 }
 
+aipc_status aipc_os_make_pipe(int *out_fd, int *error) {
+    int ends[2];
+    char link[32];
+    POINT();
+    if (pipe2(ends, O_CLOEXEC) != 0) return failed(error);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", ends[0]);
+    int fd = open(link, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    aipc_status status = fd >= 0 ? AIPC_OK : failed(error);
+    close(ends[0]);
+    close(ends[1]);
+    if (status == AIPC_OK) (void)fcntl(fd, F_SETPIPE_SZ, 4096);
+    *out_fd = fd;
+    return status;
+}
+
 aipc_status aipc_os_open_fifo(int dir, const char *name, int *out_fd, int *error) {
     POINT();
     int fd = openat(dir, name, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);

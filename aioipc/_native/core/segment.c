@@ -13,7 +13,9 @@ void aipc_seg_refresh_limit(aipc_seg *seg) {
     aipc_file_info info;
     int error;
     if (size <= seg->limit || size > seg->mapped) return;
-    if (aipc_os_stat_fd(seg->fd, &info, &error) == AIPC_OK && info.inode == seg->inode && info.size >= size)
+    if (seg->lent)
+        seg->limit = size;
+    else if (aipc_os_stat_fd(seg->fd, &info, &error) == AIPC_OK && info.inode == seg->inode && info.size >= size)
         seg->limit = size;
 }
 
@@ -32,14 +34,33 @@ void aipc_segment_init(aipc_seg *seg, int fd, const char *path) {
     if (length < sizeof seg->path) memcpy(seg->path, path, length + 1);
 }
 
+void aipc_segment_lend(aipc_seg *seg, void *memory, uint64_t size, bool solitary) {
+    seg->base = memory;
+    seg->mapped = size;
+    seg->lent = true;
+    seg->solitary = solitary;
+}
+
 static aipc_status default_idle(aipc_seg *seg, const uint32_t *word, uint32_t seen) {
     (void)seg;
     aipc_os_futex_wait(word, seen, 10000000);
     return AIPC_OK;
 }
 
+/* The last one out removed the directory that a forked child has inherited. */
+static bool bell_directory_open(aipc_seg *seg) {
+    aipc_file_info held, named;
+    int ignored;
+    if (seg->bell_dir < 0 || aipc_os_stat_fd(seg->bell_dir, &held, &ignored) != AIPC_OK ||
+        held.inode != seg->bell_dir_inode)
+        return false;
+    if (aipc_os_stat_path(seg->bell_path, &named, &ignored) == AIPC_OK && named.inode == held.inode) return true;
+    aipc_os_close(seg->bell_dir);
+    return false;
+}
+
 static aipc_status open_bell_directory(aipc_seg *seg, uint32_t mode) {
-    if (seg->bell_dir >= 0) return AIPC_OK;
+    if (seg->solitary || bell_directory_open(seg)) return AIPC_OK;
     /* Who may write the segment may find its bells: x where the segment has r or w. */
     uint32_t directory_mode = mode | (mode & 0444) >> 2;
     aipc_status status = aipc_os_make_directory(seg->bell_path, directory_mode, &seg->bell_dir, &seg->error);
@@ -114,10 +135,13 @@ static aipc_status join(aipc_seg *seg) {
 
 static aipc_status map_object(aipc_seg *seg, uint64_t size, uint64_t max_size, const aipc_file_info *info) {
     void *base;
-    aipc_status status = aipc_os_map(seg->fd, max_size, true, &base, &seg->error);
-    if (status != AIPC_OK) return status;
-    seg->base = base;
-    seg->mapped = max_size;
+    aipc_status status = AIPC_OK;
+    if (!seg->lent) {
+        status = aipc_os_map(seg->fd, max_size, true, &base, &seg->error);
+        if (status != AIPC_OK) return status;
+        seg->base = base;
+        seg->mapped = max_size;
+    }
     seg->limit = size;
     seg->device = info->device;
     seg->inode = info->inode;
@@ -155,11 +179,11 @@ static void let_go(aipc_seg *seg) {
     if (seg->bell_dir >= 0) aipc_os_close(seg->bell_dir);
     aipc_file_info info;
     int error;
-    /* Without a mapping nobody knows what it is, but then it was handed to us a moment ago. */
-    if (seg->base == NULL || (aipc_os_stat_fd(seg->fd, &info, &error) == AIPC_OK && info.inode == seg->inode &&
+    /* Without a place nobody knows what it is, but then it was handed to us a moment ago. */
+    if (seg->header == NULL || (aipc_os_stat_fd(seg->fd, &info, &error) == AIPC_OK && info.inode == seg->inode &&
                               info.device == seg->device))
         aipc_os_close(seg->fd);
-    if (seg->base != NULL) aipc_os_unmap(seg->base, seg->mapped);
+    if (seg->base != NULL && !seg->lent) aipc_os_unmap(seg->base, seg->mapped);
     seg->bell_dir = seg->fd = -1;
     seg->base = NULL;
 }
@@ -171,9 +195,10 @@ static aipc_status let_go_unless(aipc_seg *seg, aipc_status status) {
 
 aipc_status aipc_segment_create(aipc_seg *seg, const aipc_create_options *options) {
     aipc_file_info info;
-    aipc_status status = aipc_options_valid(options) ? AIPC_OK : AIPC_INVALID;
+    bool fits = !seg->lent || options->max_size == seg->mapped;
+    aipc_status status = aipc_options_valid(options) && fits ? AIPC_OK : AIPC_INVALID;
     if (status == AIPC_OK) status = aipc_os_stat_fd(seg->fd, &info, &seg->error);
-    if (status == AIPC_OK) status = aipc_os_reserve(seg->fd, 0, options->size, &seg->error);
+    if (status == AIPC_OK && !seg->lent) status = aipc_os_reserve(seg->fd, 0, options->size, &seg->error);
     if (status == AIPC_OK) {
         seg->participants = options->participants;
         seg->node_count = aipc_nodes_for(options->size);
@@ -201,22 +226,55 @@ static aipc_status still_open(aipc_seg *seg, int gate) {
     return aipc_load_acquire32(&seg->header->state) == AIPC_STATE_READY ? AIPC_OK : AIPC_GONE;
 }
 
-/* The gate stays locked until the slot is ours. */
-static aipc_status join_through_gate(aipc_seg *seg, uint32_t mode) {
-    int gate;
-    aipc_status status = aipc_gate_open(seg, &gate);
+static aipc_status settle_or_leave(aipc_seg *seg) {
+    aipc_status status = settle_in(seg);
+    if (status != AIPC_OK) aipc_bells_detach(seg);
+    return status;
+}
+
+/* A copy of a segment, or one from before a reboot: nobody else gets in until all of it is right. */
+static aipc_status adopt(aipc_seg *seg, int gate, uint32_t mode) {
+    int ignored;
+    aipc_status status = aipc_adopt_begin(seg, gate);
     if (status != AIPC_OK) return status;
+    aipc_bell_directory(seg->header->uuid, seg->bell_path);
     status = still_open(seg, gate);
     if (status == AIPC_OK) status = open_bell_directory(seg, mode);
     if (status == AIPC_OK) status = join(seg);
-    aipc_gate_close(gate);
+    if (status == AIPC_OK) status = settle_or_leave(seg);
+    if (status == AIPC_OK) {
+        status = aipc_adopt_end(seg);
+        if (status != AIPC_OK) aipc_bells_detach(seg);
+    }
+    if (status != AIPC_OK && seg->bell_dir >= 0) (void)aipc_os_remove_directory(seg->bell_path, &ignored);
     return status;
+}
+
+/* The gate stays locked until the slot is ours. */
+static aipc_status join_through_gate(aipc_seg *seg) {
+    int gate;
+    aipc_file_info info;
+    aipc_status status = aipc_os_stat_fd(seg->fd, &info, &seg->error);
+    if (status == AIPC_OK) status = aipc_gate_open(seg, &gate);
+    if (status != AIPC_OK) return status;
+    const bool original = aipc_header_original(seg->header, seg->device, seg->inode);
+    if (original) {
+        aipc_bell_directory(seg->header->uuid, seg->bell_path);
+        status = still_open(seg, gate);
+        if (status == AIPC_OK) status = open_bell_directory(seg, info.mode);
+        if (status == AIPC_OK) status = join(seg);
+    } else {
+        status = adopt(seg, gate, info.mode);
+    }
+    aipc_gate_close(gate);
+    return status == AIPC_OK && original ? settle_or_leave(seg) : status;
 }
 
 aipc_status aipc_segment_open(aipc_seg *seg) {
     struct aipc_header copy;
     aipc_file_info info;
-    aipc_status status = aipc_header_read(seg->fd, &copy, &info, &seg->fault, &seg->error);
+    aipc_status status = seg->lent ? aipc_header_read_lent(seg, &copy, &info)
+                                   : aipc_header_read(seg->fd, &copy, &info, &seg->fault, &seg->error);
     if (status == AIPC_OK) status = aipc_header_validate(&copy, &info, &seg->fault);
     if (status == AIPC_OK) {
         seg->participants = copy.participants;
@@ -224,25 +282,16 @@ aipc_status aipc_segment_open(aipc_seg *seg) {
         seg->seed = copy.seed;
         status = map_object(seg, copy.size, copy.max_size, &info);
     }
-    if (status == AIPC_OK) {
-        aipc_bell_directory(copy.uuid, seg->bell_path);
-        status = join_through_gate(seg, info.mode);
-    }
-    if (status == AIPC_OK) {
-        status = settle_in(seg);
-        if (status != AIPC_OK) aipc_bells_detach(seg);
-    }
+    if (status == AIPC_OK) status = join_through_gate(seg);
     return let_go_unless(seg, status);
 }
 
 aipc_status aipc_segment_reattach(aipc_seg *seg) {
     if (seg->base == NULL) return AIPC_CLOSED;
     if (seg->self != 0) return AIPC_OK;
-    aipc_status status = join_through_gate(seg, 0700);
-    if (status != AIPC_OK) return status;
-    status = settle_in(seg);
+    if (seg->solitary) return AIPC_FORKED;
+    aipc_status status = join_through_gate(seg);
     if (status != AIPC_OK) { /* back to nobody; somebody else recovers what is in the slot */
-        aipc_bells_detach(seg);
         leave_slot(seg);
         seg->forked = 1;
     }
@@ -259,7 +308,12 @@ static void leave(aipc_seg *seg, bool settled) {
     leave_slot(seg);
     bool going = (seg->header->flags & AIPC_FLAG_LAST_DETACH) != 0 ||
                  aipc_load_acquire32(&seg->header->unlinked) != 0;
-    if (gated && going && aipc_nobody(gate, &seg->error)) aipc_finish_off(seg);
+    if (gated && aipc_nobody(gate, &seg->error)) {
+        if (going)
+            aipc_finish_off(seg);
+        else
+            (void)aipc_os_remove_directory(seg->bell_path, &seg->error); /* made again by who comes next */
+    }
     if (gated) aipc_gate_close(gate);
     if (!settled) return;
     /* Locks we still held are abandoned now: whoever waits for them must look. */
@@ -286,16 +340,14 @@ aipc_status aipc_segment_detach(aipc_seg *seg) {
 }
 
 /* Takes away the name, and the bells when nobody is attached.  Again the name goes last. */
-static aipc_status remove_locked(int gate, const char *path, const uint8_t uuid[16], int *error) {
+static aipc_status remove_locked(int gate, const char *path, const char *bells, int *error) {
     void *page;
     aipc_status status = aipc_os_map(gate, sizeof(struct aipc_header), true, &page, error);
     if (status != AIPC_OK) return status;
-    char bells[96];
     int ignored;
     aipc_store_release32(&((struct aipc_header *)page)->unlinked, 1);
     aipc_os_unmap(page, sizeof(struct aipc_header));
-    aipc_bell_directory(uuid, bells);
-    if (aipc_nobody(gate, error)) (void)aipc_os_remove_directory(bells, &ignored);
+    if (bells[0] != '\0' && aipc_nobody(gate, error)) (void)aipc_os_remove_directory(bells, &ignored);
     aipc_os_unlink(path);
     return AIPC_OK;
 }
@@ -309,13 +361,15 @@ aipc_status aipc_segment_remove(int fd, const char *path, int *error) {
     if (status == AIPC_OK && copy.magic != AIPC_MAGIC) status = AIPC_INCOMPATIBLE;
     if (status != AIPC_OK) return status;
     int gate;
+    char bells[96] = "";
+    if (aipc_header_original(&copy, info.device, info.inode)) aipc_bell_directory(copy.uuid, bells); /* else another's */
     seg.device = info.device;
     seg.inode = info.inode;
     status = aipc_gate_open(&seg, &gate);
     *error = seg.error;
     if (status != AIPC_OK) return status;
     status = aipc_path_is(path, info.device, info.inode, error);
-    if (status == AIPC_OK) status = remove_locked(gate, path, copy.uuid, error);
+    if (status == AIPC_OK) status = remove_locked(gate, path, bells, error);
     aipc_gate_close(gate);
     return status;
 }
@@ -334,7 +388,7 @@ aipc_status aipc_segment_peek(int fd, const char *path, aipc_segment_info *info,
         .creator_pid = copy.creator_pid, .participants = copy.participants, .flags = copy.flags,
         .state = copy.state, .unlinked = copy.unlinked, .alive = alive, .uid = file.uid, .mode = file.mode};
     memcpy(info->uuid, copy.uuid, sizeof info->uuid);
-    if (!alive && ((copy.flags & AIPC_FLAG_LAST_DETACH) != 0 || copy.state == AIPC_STATE_DEAD)) {
+    if (!alive && aipc_header_original(&copy, file.device, file.inode) && ((copy.flags & AIPC_FLAG_LAST_DETACH) != 0 || copy.state == AIPC_STATE_DEAD)) {
         (void)aipc_segment_remove(fd, path, error);
         return AIPC_GONE;
     }

@@ -6,6 +6,7 @@
 #ifndef AIPC_SEGMENT_H
 #define AIPC_SEGMENT_H
 
+#include "adopt.h"
 #include "gate.h"
 #include "header.h"
 #include "recovery.h"
@@ -14,10 +15,15 @@
 /* Zeroes and prepares; before create or open.  `path` ("" if it has none) is where the object is or will be. */
 void aipc_segment_init(aipc_seg *seg, int fd, const char *path);
 
+/* The segment lies in memory of the caller's (aligned to 16, `size` a multiple of 16), which stays until it is detached;
+ * the object behind fd is only what is locked.  To be created in, the memory must be zero.  `solitary`: no other process
+ * may have it, and forked children get AIPC_FORKED.  Between init and create or open. */
+void aipc_segment_lend(aipc_seg *seg, void *memory, uint64_t size, bool solitary);
+
 /* Formats an empty object and attaches.  The core owns fd from here on, also on failure.
  * AIPC_FULL: the filesystem has no room; AIPC_INVALID: options. */
 aipc_status aipc_segment_create(aipc_seg *seg, const aipc_create_options *options);
-/* Validates and attaches.  AIPC_INCOMPATIBLE, AIPC_CORRUPT, AIPC_NO_SLOT; AIPC_GONE: marked dead, or the path
+/* Validates and attaches; adopts a copy (adopt.h).  AIPC_INCOMPATIBLE, AIPC_CORRUPT, AIPC_NO_SLOT; AIPC_GONE: marked dead, or the path
  * names another object by now: open by name again. */
 aipc_status aipc_segment_open(aipc_seg *seg);
 /* Attaches again in a forked child: its own participant, same mapping. */
