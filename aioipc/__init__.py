@@ -8,6 +8,7 @@ from .atomics import AtomicBool, AtomicFlag, AtomicInt32, AtomicInt64, AtomicUIn
 from .barrier import Barrier, BarrierStatistics, BlockingBarrier
 from .capacity_limiter import BlockingCapacityLimiter, CapacityLimiter, CapacityLimiterStatistics
 from .condition import BlockingCondition, Condition, ConditionStatistics
+from .anonymous_memory import ManagedAnonymousMemory
 from .errors import (
     AlreadyExistsError,
     BrokenBarrierError,
@@ -36,9 +37,11 @@ from .event import BlockingEvent, Event, EventStatistics
 from .items import Items
 from .leader import BlockingLeader, Leader
 from .lock import Lock, LockStatistics
+from .mapped_file import ManagedMappedFile
 from .objects import SharedObject, anonymous_instance, unique_instance
 from .once import BlockingOnce, Once
 from .pointers import OffsetPtr
+from .private_memory import ManagedExternalBuffer, ManagedHeapMemory
 from .queue import Codec, Lease, Queue, QueueStatistics
 from .report import Finding, Report
 from .rlock import RLock, RLockStatistics
@@ -70,6 +73,10 @@ __all__ = [
     # segments
     "ManagedSegment",
     "ManagedSharedMemory",
+    "ManagedMappedFile",
+    "ManagedAnonymousMemory",
+    "ManagedHeapMemory",
+    "ManagedExternalBuffer",
     "Block",
     "Participant",
     "SegmentInfo",

@@ -89,14 +89,15 @@ def open_fd(name: str, allow_other_owner: bool) -> int:
     except OSError as error:
         raise IPCError(f"segment {name!r} cannot be opened: {error}") from error
     try:
-        _check_owner(name, fd, allow_other_owner)
+        check_owner(name, fd, allow_other_owner)
     except BaseException:
         os.close(fd)
         raise
     return int(fd)
 
 
-def _check_owner(name: str, fd: int, allow_other_owner: bool) -> None:
+def check_owner(name: str, fd: int, allow_other_owner: bool) -> None:
+    """PermissionDeniedError when the object belongs to somebody else: it may have been prepared."""
     owner = os.fstat(fd).st_uid
     if owner != os.geteuid() and not allow_other_owner:
         raise PermissionDeniedError(
@@ -114,7 +115,7 @@ class Draft:
     def __init__(self, name: str, size: int, mode: int) -> None:
         self.name = name
         self.path = path_of(name)
-        _check_room(name, size)
+        check_room(name, size, SHM, "enlarge it (docker run --shm-size=...)")
         self._temporary = f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
         self.fd: int = posix_ipc.SharedMemory(f"/{self._temporary}", posix_ipc.O_CREX, mode=0o600).fd
         os.fchmod(self.fd, mode)
@@ -138,14 +139,14 @@ class Draft:
             raise already_exists(self.name) from None
 
 
-def _check_room(name: str, size: int) -> None:
-    """Says so before filling a filesystem, and with it the machine's memory, to the brim in vain."""
-    filesystem = os.statvfs(SHM)
+def check_room(name: str, size: int, folder: Path, remedy: str) -> None:
+    """Says so before filling a filesystem, and with /dev/shm the machine's memory, to the brim in vain."""
+    filesystem = os.statvfs(folder)
     free = filesystem.f_bavail * filesystem.f_frsize
     if size > free and filesystem.f_blocks > 0:  # 0: a tmpfs without a limit
         error = SegmentFullError(
-            f"creating segment {name!r}: {SHM} has room for {free} bytes, not {size}; "
-            "create a smaller segment, or enlarge it (docker run --shm-size=...)"
+            f"creating segment {name!r}: {folder} has room for {free} bytes, not {size}; "
+            f"create a smaller segment, or {remedy}"
         )
         error.asked, error.free = size, free
         raise error
@@ -159,7 +160,7 @@ def already_exists(name: str) -> AlreadyExistsError:
 def exists(name: str) -> bool:
     """Whether the name is taken; finishes off a last_detach segment whose last user was killed."""
     try:
-        return _peek(path_of(name)) is not None
+        return peek(path_of(name)) is not None
     except NotFoundError:
         return False
     except IPCError:
@@ -178,7 +179,8 @@ def remove(name: str, allow_other_owner: bool) -> bool:
         os.close(fd)
 
 
-def _peek(path: str) -> "_core.Peeked | None":
+def peek(path: str) -> "_core.Peeked | None":
+    """What the header of the segment there says; None when it has just been finished off."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -197,7 +199,7 @@ def _headers() -> "Iterator[tuple[str, _core.Peeked | CorruptSegmentError]]":
         if name.startswith(RESERVED):
             continue
         try:
-            found = _peek(str(SHM / name))
+            found = peek(str(SHM / name))
         except CorruptSegmentError as error:
             yield name, error
         except IPCError:

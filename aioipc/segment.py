@@ -1,5 +1,6 @@
 """Segments: memory that several processes share, with an allocator and a catalog of objects in it."""
 
+import io
 import os
 import sys
 import uuid
@@ -7,9 +8,10 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from . import _waiting
+from ._attachments import checked_size
 from ._native._core import Attachment, Block, Opening
 from .errors import ClosedError
 from .objects import Kind, New, ObjectName, SharedObject, encode_name, kind_of, name_of
@@ -41,7 +43,7 @@ class Participant:
 
 
 class ManagedSegment:
-    """What all kinds of segments have in common; each has `create`, `open` and `open_or_create`.
+    """What all kinds of segments have in common; how one is made or opened depends on the kind.
 
     Close a segment with `close()` or `with`: what was made through it, blocks and objects, then raises
     ClosedError, also from pending awaits.  Several handles on one segment may be open in a process.
@@ -50,6 +52,7 @@ class ManagedSegment:
     _opening: Opening
     _name: str
     _quiet = False  # whether it may be dropped without close()
+    _why_not: ClassVar[str]  # this kind lacks some of the ways to get at a segment
     _pid: int
     _made_at: str
 
@@ -65,11 +68,37 @@ class ManagedSegment:
         self._made_at = _caller()
         return self
 
+    # --- what not every kind can do
+
+    @classmethod
+    def open(cls, *where: Any, **options: Any) -> Self:
+        """Opens an existing segment; io.UnsupportedOperation from a kind that has no name to find it by."""
+        cls._cannot("open")
+
+    @classmethod
+    def open_or_create(cls, *where: Any, **options: Any) -> Self:
+        """Opens it, or creates it; io.UnsupportedOperation likewise."""
+        cls._cannot("open_or_create")
+
+    @classmethod
+    def remove(cls, *where: Any, **options: Any) -> bool:
+        """Takes the name away; io.UnsupportedOperation likewise."""
+        cls._cannot("remove")
+
+    @classmethod
+    def exists(cls, *where: Any) -> bool:
+        """Whether the name is taken; io.UnsupportedOperation likewise."""
+        cls._cannot("exists")
+
+    @classmethod
+    def _cannot(cls, what: str) -> NoReturn:
+        raise io.UnsupportedOperation(f"{cls.__name__} has no {what}(): {cls._why_not}")
+
     # --- what it is
 
     @property
     def name(self) -> str:
-        """The name it was opened by."""
+        """What it was opened by: a name or an absolute path; of segments without one, what to call them."""
         return self._name
 
     @property
@@ -121,6 +150,13 @@ class ManagedSegment:
         """
         findings, total, counts = self._attachment.check_sanity()
         return Report(tuple(Finding(*finding) for finding in findings), total, counts)
+
+    def flush(self) -> None:
+        """Returns when everything written so far is where it outlives the machine's power.
+
+        Only a file has such a place; for other kinds of segments there is nothing to do.
+        """
+        self._opening_checked()
 
     # --- memory
 
@@ -260,12 +296,6 @@ class ManagedSegment:
         if self._opening.closed:
             raise ClosedError(f"{self!r}")
         return self._opening
-
-
-def checked_size(n: int) -> int:
-    if not 0 <= n < 1 << 63:
-        raise ValueError(f"a number of bytes must be between 0 and 2**63, not {n}")
-    return n
 
 
 def _caller() -> str:

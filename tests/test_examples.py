@@ -39,6 +39,12 @@ OUTPUT: dict[Run, list[str]] = {
     ("31_array.py",): ["[81, 100, 121] 121"],
     ("32_offset_ptr.py",): ["the child reads [3, 2, 1]"],
     ("33_stream.py",): ["the child reads ['report.csv']", "['who', 'count'] ['Ann', '3']"],
+    ("20_file.py",): [
+        "there again: {'tea': 3, 'cake': 5}",
+        "the backup:  {'tea': 3, 'cake': 5}",
+        "sound:       True",
+    ],
+    ("21_memfd.py",): ["inherited: {'greeting': 'hello'}", "argument:  [0, 1, 4, 9, 16]"],
 }
 SUITES = ["07_test_suite.py"]  # run by pytest
 

@@ -57,8 +57,8 @@ CORE_PARTS = {
 PYTHON_LEVELS = (
     {"errors"},
     {"_native"},
-    {"_names", "_waiting", "report"},
-    {"objects"},
+    {"_attachments", "_names", "_waiting", "report"},
+    {"_files", "objects"},
     {"segment"},
     {
         "barrier",
@@ -69,7 +69,6 @@ PYTHON_LEVELS = (
         "rwlock",
         "semaphore",
         "shared_dict",
-        "shared_memory",
     },
     {"leader", "once", "rlock"},  # kinds of locks
     {"condition"},
@@ -78,6 +77,8 @@ PYTHON_LEVELS = (
     {"atomics", "items", "pointers"},
     {"structs"},
     {"arrays"},
+    {"anonymous_memory", "named_segment", "private_memory"},
+    {"mapped_file", "shared_memory"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
     {"mypy", "testing"},
     {"demo"},

@@ -16,6 +16,7 @@ ALLOWED = r"""
 # made by the binding alone
 .*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Message|PinnedValue|Sleeper)
 .*\._core\.(CopiedValue|DictPin|Done|LinePin|LockPin|Message|PinnedValue|QueuePin|Sleeper|StreamPin)
+.*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Lent|Message|PinnedValue|Sleeper)
 # for the type checker alone
 .*\._core\.Peeked
 # the stub names the parameter of __cinit__

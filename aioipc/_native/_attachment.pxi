@@ -8,6 +8,7 @@ cdef class Attachment:
     cdef bint closing
     cdef uint32_t openings
     cdef readonly list sleepers # threads that sleep or spin without a context
+    cdef object memory          # a Lent, that the segment lies in, when it is not mapped
     cdef list leaving           # openings that were closed inside of such a sleep, by its own thread
     cdef object pins            # serial -> Pin: one pin a process and object
     cdef public object doorbells    # aioipc._waiting keeps its doorbells here
@@ -30,40 +31,6 @@ cdef class Attachment:
                 shield -= 1
             PyMem_RawFree(self.seg)
 
-    @staticmethod
-    def create(int fd, str path, uint64_t size, uint64_t max_size, uint32_t participants, uint32_t flags,
-               uint32_t mode):
-        """Formats the empty object behind fd, which will be `path`, and attaches.  Takes fd over."""
-        cdef Attachment self = Attachment.__new__(Attachment)
-        cdef aipc_create_options options
-        options.size, options.max_size = size, max_size
-        options.participants, options.flags, options.mode = participants, flags, mode
-        cdef aipc_status status
-        aipc_segment_init(self.seg, fd, path.encode())
-        with nogil:
-            status = aipc_segment_create(self.seg, &options)
-        self.seg.idle = _idle
-        if status == AIPC_FULL:
-            raise SegmentFullError(
-                f"creating {path}: the filesystem has no room for {size} bytes; "
-                "create a smaller segment, or enlarge /dev/shm (docker run --shm-size=...)")
-        check(self.seg, status, f"creating {path}")
-        return self
-
-    @staticmethod
-    def open(int fd, str path):
-        """Attaches to the segment behind fd; None when its last user is removing it.  Takes fd over."""
-        cdef Attachment self = Attachment.__new__(Attachment)
-        cdef aipc_status status
-        aipc_segment_init(self.seg, fd, path.encode())
-        with nogil:
-            status = aipc_segment_open(self.seg)
-        self.seg.idle = _idle
-        if status == AIPC_GONE:
-            return None
-        check(self.seg, status, f"opening {path}")
-        return self
-
     @property
     def closed(self) -> bool:
         """Whether it has been detached."""
@@ -78,6 +45,12 @@ cdef class Attachment:
     def inode(self):
         """(device, inode) of the object."""
         return self.seg.device, self.seg.inode
+
+    def fileno(self) -> int:
+        """The descriptor of the object, for as long as it is attached."""
+        self.require()
+        check(self.seg, aipc_seg_verify_descriptors(self.seg), "looking for the segment's descriptor")
+        return self.seg.fd
 
     @property
     def uuid(self) -> bytes:
@@ -419,6 +392,7 @@ cdef class Attachment:
         shield += 1
         cdef aipc_status status = aipc_segment_detach(self.seg)
         shield -= 1
+        self.memory = None
         return check(self.seg, status, "closing the segment")
 
 

@@ -16,6 +16,7 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release,
     PyObject_GetBuffer)
+from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyBUF_SIMPLE, PyBUF_WRITABLE, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Fetch, PyErr_NormalizeException
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check
@@ -235,7 +236,7 @@ def peek(int fd, str path):
     cdef aipc_fault fault
     cdef int error = 0
     memset(&fault, 0, sizeof(fault))
-    cdef aipc_status status = aipc_segment_peek(fd, path.encode(), &info, &fault, &error)
+    cdef aipc_status status = aipc_segment_peek(fd, path.encode("utf-8", "surrogateescape"), &info, &fault, &error)
     if status == AIPC_GONE:
         return None
     if status != AIPC_OK:
@@ -251,7 +252,7 @@ def peek(int fd, str path):
 def remove(int fd, str path) -> bool:
     """Takes the name `path` from the segment behind fd; False when another object has that name by now."""
     cdef int error = 0
-    cdef aipc_status status = aipc_segment_remove(fd, path.encode(), &error)
+    cdef aipc_status status = aipc_segment_remove(fd, path.encode("utf-8", "surrogateescape"), &error)
     if status == AIPC_NOT_FOUND:
         return False
     if status == AIPC_INCOMPATIBLE:
@@ -275,6 +276,7 @@ def minimum_size(uint64_t size, uint32_t participants) -> int:
 # ------------------------------------------------------------------------- the shells, one concept a file
 
 include "_attachment.pxi"
+include "_attaching.pxi"
 include "_memory.pxi"
 include "_objects.pxi"
 include "_sleeping.pxi"

@@ -103,8 +103,9 @@ cdef extern from "aipc.h":
         void *user
         uint64_t stall_ns
         aipc_fault fault
-        int error
+        int fd, error
 
+    aipc_status aipc_seg_verify_descriptors(aipc_seg *seg)
     aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **ctx)
     void aipc_ctx_leave(aipc_ctx *ctx)
 
@@ -359,6 +360,7 @@ cdef extern from "aipc.h":
         uint64_t size, max_size, created_at, creator_pid
         uint32_t participants, flags, state, unlinked, alive, uid, mode
 
+    void aipc_segment_lend(aipc_seg *seg, void *memory, uint64_t size, cbool solitary)
     void aipc_segment_init(aipc_seg *seg, int fd, const char *path)
     uint64_t aipc_segment_minimum(uint64_t size, uint32_t participants)
     aipc_status aipc_segment_create(aipc_seg *seg, const aipc_create_options *options) nogil

@@ -1,0 +1,80 @@
+# How an Attachment begins: segments made or opened, in a file or in memory that is lent.  Part of _core.pyx.
+
+cdef class Lent:
+    """A writable buffer in which a segment lies; its owner cannot resize it meanwhile."""
+
+    cdef Py_buffer view
+    cdef bint held
+
+    def __cinit__(self, memory):
+        PyObject_GetBuffer(memory, &self.view, PyBUF_WRITABLE)
+        self.held = True
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+    cdef uint64_t size(self) noexcept:
+        return <uint64_t>self.view.len & ~<uint64_t>15
+
+
+def lent_memory(memory):
+    """(address, size) of a buffer as a segment would use it; ValueError when it is not aligned to 16."""
+    cdef Lent lent = Lent(memory)
+    address = <uint64_t>lent.view.buf
+    if address % 16:
+        raise ValueError(f"the buffer begins at {address:#x}; it must begin at a multiple of 16")
+    return address, lent.size()
+
+
+def clear(memory) -> None:
+    """Writes zeros over a buffer."""
+    cdef Lent lent = Lent(memory)
+    with nogil:
+        memset(lent.view.buf, 0, <size_t>lent.view.len)
+
+
+cdef Attachment _prepare(int fd, str path, memory, bint solitary):
+    """Takes fd over: it is closed with the attachment."""
+    cdef Attachment self = Attachment.__new__(Attachment)
+    aipc_segment_init(self.seg, fd, path.encode("utf-8", "surrogateescape"))
+    cdef Lent lent
+    if memory is not None:
+        self.memory = lent = Lent(memory)
+        aipc_segment_lend(self.seg, lent.view.buf, lent.size(), solitary)
+    return self
+
+
+def create_attachment(int fd, str path, uint64_t size, uint64_t max_size, uint32_t participants, uint32_t flags,
+                      uint32_t mode, memory=None, bint solitary=False):
+    """Formats the empty object behind fd, which will be `path`, and attaches.
+
+    With `memory` (zeroed, max_size bytes) the segment lies there, and the object is only locked.
+    """
+    cdef aipc_create_options options
+    options.size, options.max_size = size, max_size
+    options.participants, options.flags, options.mode = participants, flags, mode
+    cdef Attachment self = _prepare(fd, path, memory, solitary)
+    cdef aipc_status status
+    with nogil:
+        status = aipc_segment_create(self.seg, &options)
+    self.seg.idle = _idle
+    if status == AIPC_FULL:
+        raise SegmentFullError(
+            f"creating {path or 'a segment'}: the filesystem has no room for {size} bytes; "
+            "create a smaller segment, or enlarge /dev/shm (docker run --shm-size=...)")
+    check(self.seg, status, f"creating {path or 'a segment'}")
+    return self
+
+
+def open_attachment(int fd, str path, memory=None, bint solitary=False):
+    """Attaches to the segment behind fd, or in `memory`; None when its last user is removing it."""
+    cdef Attachment self = _prepare(fd, path, memory, solitary)
+    cdef aipc_status status
+    with nogil:
+        status = aipc_segment_open(self.seg)
+    self.seg.idle = _idle
+    if status == AIPC_GONE:
+        return None
+    check(self.seg, status, f"opening {path or 'the segment'}")
+    return self

@@ -1,0 +1,137 @@
+"""What segments that have a name have in common: making, opening, removing, pickling by it."""
+
+from abc import abstractmethod
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ._attachments import Lifetime, attached, checked_layout, created
+from .errors import NotFoundError
+from .segment import ManagedSegment
+
+__all__ = ["NamedSegment"]
+
+
+class Draft(Protocol):
+    """An object being built, that nobody knows yet; leaving the context forgets its temporary name."""
+
+    fd: int
+
+    def publish(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class Place(Protocol):
+    """Where a segment is, or will be."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    def open_fd(self, allow_other_owner: bool) -> int: ...
+    def draft(self, size: int, mode: int) -> Draft: ...
+    def exists(self) -> bool: ...
+    def remove(self, allow_other_owner: bool) -> bool: ...
+    def already_exists(self) -> Exception: ...
+
+
+class NamedSegment(ManagedSegment):
+    """A segment that other processes open by its name."""
+
+    @classmethod
+    @abstractmethod
+    def _place(cls, where: Any) -> Place:
+        """Where that name is."""
+
+    @classmethod
+    def create(
+        cls,
+        where: Any,
+        size: int,
+        *,
+        max_size: int | None = None,
+        mode: int = 0o600,
+        algorithm: str = "best_fit",
+        lifetime: Lifetime = "persistent",
+        participants: int = 64,
+    ) -> Self:
+        """Creates a segment of `size` bytes (rounded up to whole pages) and opens it.
+
+        `max_size` bytes of address space are reserved for growing. `mode` is applied exactly, whatever the
+        umask. `participants` processes can have it open at once. `lifetime="last_detach"` removes it when the
+        last of them closes it.
+
+        Raises AlreadyExistsError; SegmentFullError when the filesystem has no room; ValueError.
+        """
+        place = cls._place(where)
+        layout = checked_layout(
+            size,
+            max_size=max_size,
+            mode=mode,
+            algorithm=algorithm,
+            lifetime=lifetime,
+            participants=participants,
+        )
+        if place.exists():
+            raise place.already_exists()
+        with place.draft(layout.size, mode) as draft:
+            return cls._handle(created(draft.fd, place.path, layout, draft.publish), place.name)
+
+    @classmethod
+    def open(cls, where: Any, *, allow_other_owner: bool = False) -> Self:
+        """Opens an existing segment.
+
+        A copy of a segment's bytes is checked whole and becomes a segment of its own, with another uuid; who
+        used the original is no part of it. One that was copied in the middle of a change is refused.
+
+        Raises NotFoundError; PermissionDeniedError, also when it belongs to another user and
+        `allow_other_owner` is not set (for root too); IncompatibleSegmentError, CorruptSegmentError,
+        TooManyParticipantsError.
+        """
+        place = cls._place(where)
+        while True:
+            opening = attached(place.open_fd(allow_other_owner), place.path)
+            if opening is not None:  # None: it was just going away; the name may be another's by now
+                return cls._handle(opening, place.name)
+
+    @classmethod
+    def open_or_create(
+        cls, where: Any, size: int, *, allow_other_owner: bool = False, **options: Any
+    ) -> Self:
+        """Opens the segment, or creates it with `size` and the options of `create`.
+
+        The size and options of a segment that exists are not compared.
+        """
+        while True:
+            try:
+                return cls.open(where, allow_other_owner=allow_other_owner)
+            except NotFoundError:
+                pass
+            try:
+                return cls.create(where, size, **options)
+            except FileExistsError:
+                pass
+
+    @classmethod
+    def remove(cls, where: Any, *, allow_other_owner: bool = False) -> bool:
+        """Takes the name away; False when there was none. Who has the segment open keeps it."""
+        return cls._place(where).remove(allow_other_owner)
+
+    @classmethod
+    def exists(cls, where: Any) -> bool:
+        """Whether the name is taken. Finishes off a last_detach segment whose last user was killed."""
+        return cls._place(where).exists()
+
+    def __reduce__(self) -> Any:
+        return _reopen, (type(self), self._name, self._attachment.uuid)
+
+
+def _reopen(cls: type[NamedSegment], name: str, identity: bytes) -> NamedSegment:
+    segment = cls.open(name)
+    segment._quiet = True  # nobody wrote an open() that a close() could belong to
+    if segment._attachment.uuid != identity:
+        segment.close()
+        raise NotFoundError(f"segment {name!r} is not the one that was pickled: that one is gone")
+    return segment
