@@ -6,6 +6,7 @@ from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any, Self
 
 from ._attachments import attached, checked_layout, created
+from ._copies import copy_to_memory
 from .errors import NotFoundError
 from .segment import ManagedSegment
 
@@ -71,6 +72,16 @@ class ManagedAnonymousMemory(ManagedSegment):
         return cls._handle(opening, name.removesuffix(" (deleted)"))
 
     open = from_fd
+
+    @classmethod
+    def open_copy_on_write(cls, fd: int) -> Self:
+        """A copy of the segment behind a descriptor, as of one moment, in a memfd of its own."""
+        with cls.from_fd(fd) as original:
+            copy = copy_to_memory(original._attachment, "aioipc-copy")
+            try:
+                return cls.from_fd(copy)
+            finally:
+                os.close(copy)
 
     def fileno(self) -> int:
         """The descriptor, valid until the segment is closed; give it to another process, do not close it."""

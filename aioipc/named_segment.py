@@ -4,6 +4,7 @@ from abc import abstractmethod
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from . import _copies
 from ._attachments import Lifetime, attached, checked_layout, created
 from .errors import NotFoundError
 from .segment import ManagedSegment
@@ -39,6 +40,8 @@ class Place(Protocol):
 
 class NamedSegment(ManagedSegment):
     """A segment that other processes open by its name."""
+
+    _is_copy = False  # and so has no name
 
     @classmethod
     @abstractmethod
@@ -115,6 +118,24 @@ class NamedSegment(ManagedSegment):
                 pass
 
     @classmethod
+    def open_copy_on_write(cls, where: Any, *, allow_other_owner: bool = False) -> Self:
+        """Opens a copy of the segment as of one moment: what is changed in it, the original does not see.
+
+        The copy is in memory of this process and its children, has a uuid of its own, and goes when it is
+        closed; `snapshot` saves it. Making it needs leave to write the original, whose users' changes wait
+        meanwhile.
+
+        Raises what `open` and `snapshot` raise.
+        """
+        with cls.open(where, allow_other_owner=allow_other_owner) as original:
+            fd = _copies.copy_to_memory(original._attachment, "aioipc-copy")
+            opening = attached(fd, "")
+            assert opening is not None  # nobody else knows it
+            copy = cls._handle(opening, original.name)
+        copy._is_copy = True
+        return copy
+
+    @classmethod
     def remove(cls, where: Any, *, allow_other_owner: bool = False) -> bool:
         """Takes the name away; False when there was none. Who has the segment open keeps it."""
         return cls._place(where).remove(allow_other_owner)
@@ -125,6 +146,8 @@ class NamedSegment(ManagedSegment):
         return cls._place(where).exists()
 
     def __reduce__(self) -> Any:
+        if self._is_copy:
+            raise TypeError(f"{self!r} cannot be pickled: it is a copy that has no name; snapshot() it first")
         return _reopen, (type(self), self._name, self._attachment.uuid)
 
 

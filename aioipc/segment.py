@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
-from . import _waiting
+from . import _copies, _waiting
 from ._attachments import checked_size
+from ._files import FilePlace
 from ._native._core import Attachment, Block, Opening
 from .errors import ClosedError
 from .objects import Kind, New, ObjectName, SharedObject, encode_name, kind_of, name_of
@@ -79,6 +80,11 @@ class ManagedSegment:
     def open_or_create(cls, *where: Any, **options: Any) -> Self:
         """Opens it, or creates it; io.UnsupportedOperation likewise."""
         cls._cannot("open_or_create")
+
+    @classmethod
+    def open_copy_on_write(cls, *where: Any, **options: Any) -> Self:
+        """Opens a private copy of it; io.UnsupportedOperation likewise."""
+        cls._cannot("open_copy_on_write")
 
     @classmethod
     def remove(cls, *where: Any, **options: Any) -> bool:
@@ -157,6 +163,20 @@ class ManagedSegment:
         Only a file has such a place; for other kinds of segments there is nothing to do.
         """
         self._opening_checked()
+
+    def snapshot(self, path: "str | os.PathLike[str]", *, mode: int = 0o600) -> None:
+        """Saves the segment as of one moment into a new file, which is then a segment of its own.
+
+        Everybody else's changes wait while the bytes are copied, lookups and the contents of blocks do not;
+        see docs/kinds.md for how long. Who is attached, waits or leases here is no part of the copy, and
+        locks that are held are abandoned in it. The file is on the disk when this returns, and appears at
+        once: a killed caller leaves nothing. Blocks the thread with the GIL released: under an event loop
+        use `asyncio.to_thread`.
+
+        Raises AlreadyExistsError, SegmentFullError, CorruptSegmentError when the segment itself is damaged,
+        PeerStalledError when a stopped process is in the middle of a change.
+        """
+        _copies.copy_to_file(self._attachment, FilePlace.of(path), mode)
 
     # --- memory
 

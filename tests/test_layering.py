@@ -30,6 +30,9 @@ CORE_LEVELS = (
     {"pointer", "recovery", "types"},
     {"segment"},
     {"recovery", "types"},
+    {"types"},
+    {"quiesce"},
+    {"recovery"},
     {"check"},
     {"adopt"},
     {"segment"},
@@ -59,6 +62,7 @@ PYTHON_LEVELS = (
     {"_native"},
     {"_attachments", "_names", "_waiting", "report"},
     {"_files", "objects"},
+    {"_copies"},
     {"segment"},
     {
         "barrier",

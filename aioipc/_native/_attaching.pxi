@@ -1,4 +1,4 @@
-# How an Attachment begins: segments made or opened, in a file or in memory that is lent.  Part of _core.pyx.
+# How an Attachment begins: segments made, opened or copied, in a file or in memory that is lent.  Part of _core.pyx.
 
 cdef class Lent:
     """A writable buffer in which a segment lies; its owner cannot resize it meanwhile."""
@@ -78,3 +78,26 @@ def open_attachment(int fd, str path, memory=None, bint solitary=False):
         return None
     check(self.seg, status, f"opening {path or 'the segment'}")
     return self
+
+
+def copy_segment(Attachment attachment not None, int fd):
+    """Writes the segment as of one moment to the empty file behind fd.
+
+    Others wait for the time of the copy; this thread lets the GIL go.
+    """
+    cdef aipc_status status = AIPC_AGAIN, recovery
+    cdef uint32_t recovered = 0
+    cdef aipc_ctx *ctx
+    while status == AIPC_AGAIN:
+        ctx = attachment.enter()
+        with nogil:
+            status = aipc_snapshot(ctx, fd)
+        if status == AIPC_AGAIN:  # a dead process holds something
+            recovery = aipc_recover_all(ctx, &recovered)
+            if recovery != AIPC_OK:
+                status = recovery
+        aipc_ctx_leave(ctx)
+        PyErr_CheckSignals()
+    if status == AIPC_FULL:
+        raise SegmentFullError("copying a segment: the filesystem has no room for it")
+    check(attachment.seg, status, "copying a segment")

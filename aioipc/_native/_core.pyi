@@ -115,6 +115,7 @@ def create_attachment(
 def open_attachment(
     fd: int, path: str, memory: Buffer | None = None, solitary: bool = False
 ) -> Attachment | None: ...
+def copy_segment(attachment: Attachment, fd: int) -> None: ...
 
 class Attachment:
     @property

@@ -402,6 +402,7 @@ cdef extern from "aipc.h":
     void aipc_value_unpin(aipc_seg *seg, uint32_t pin)
 
     # --- recovery.h
+    aipc_status aipc_snapshot(aipc_ctx *ctx, int fd) nogil
     aipc_status aipc_recover_all(aipc_ctx *ctx, uint32_t *recovered)
 
     # --- queue.h

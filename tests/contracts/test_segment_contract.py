@@ -1,12 +1,14 @@
 """What every kind of segment promises, whatever its memory is."""
 
 import asyncio
+import ctypes
 import io
 import os
 import pickle
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +19,15 @@ from aioipc import (
     IncompatibleSegmentError,
     Lock,
     ManagedExternalBuffer,
+    ManagedMappedFile,
     ManagedSegment,
     NotFoundError,
     Queue,
     SegmentFullError,
     SharedDict,
 )
-from tests.support.kinds import KINDS, NAMED, REOPENED, SHARED, SIZE, Kind
+from tests.support.kinds import COPIED, KINDS, NAMED, REOPENED, SHARED, SIZE, Kind
+from tests.support.peers import Link
 
 
 @pytest.fixture
@@ -249,7 +253,7 @@ def test_a_killed_childs_locks_pass_on(kind: Kind) -> None:
 @each(set(KINDS) - set(NAMED))
 def test_a_plain_pickle_is_refused_where_no_name_could_find_the_segment(kind: Kind) -> None:
     with kind.create() as segment:
-        for thing in (segment, Lock(segment, "l")):
+        for thing in (segment, SharedDict(segment, "d")):
             with pytest.raises(TypeError, match="pickled"):
                 pickle.dumps(thing)
 
@@ -337,3 +341,123 @@ def test_bytes_that_are_no_segment_or_a_damaged_one_are_refused(kind: Kind) -> N
     ):
         with pytest.raises(error):
             ManagedExternalBuffer.open(bytearray(content))
+
+
+# ------------------------------------------------------------------------------------------- snapshots
+
+
+@each(KINDS)
+def test_a_snapshot_is_a_file_and_a_segment_of_its_own(kind: Kind, tmp_path: Path) -> None:
+    path = tmp_path / "snapshot"
+    with kind.create() as segment:
+        shared, queue = SharedDict(segment, "d"), Queue(segment, "q")
+        shared["k"] = "then"
+        queue.put_nowait(1)
+        Lock(segment, "l").blocking.acquire()
+        segment.snapshot(path, mode=0o640)
+        shared["k"] = "now"
+        queue.get_nowait()
+        assert path.stat().st_mode & 0o777 == 0o640
+        with ManagedMappedFile.open(path) as copy:
+            assert copy.uuid != segment.uuid
+            assert (SharedDict(copy, "d")["k"], Queue(copy, "q").get_nowait()) == ("then", 1)
+            assert Lock(copy, "l").acquire_nowait() is None
+            assert Lock(copy, "l").abandoned
+            assert copy.check_sanity()
+            SharedDict(copy, "d")["k"] = "another's"
+        assert shared["k"] == "now"
+        assert segment.check_sanity()
+        with pytest.raises(FileExistsError):
+            segment.snapshot(path)
+        assert sorted(os.listdir(tmp_path)) == ["snapshot"]
+
+
+@each(KINDS)
+def test_a_snapshot_of_a_damaged_segment_is_refused_and_leaves_no_file(kind: Kind, tmp_path: Path) -> None:
+    with kind.create() as segment:
+        block = segment.allocate(100)
+        view = memoryview(segment.allocate(1000))
+        segment.deallocate(segment.allocate(3000))
+        with memoryview(block) as bytes_of_it:
+            whole = (ctypes.c_char * 8).from_address(address_of(bytes_of_it) - 8)
+            kept = whole.raw
+            whole.raw = b"\xff" * 8
+        with pytest.raises(CorruptSegmentError):
+            segment.snapshot(tmp_path / "snapshot")
+        assert os.listdir(tmp_path) == []
+        whole.raw = kept
+        assert segment.check_sanity()
+        view.release()
+
+
+def address_of(view: memoryview) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))
+
+
+@each(COPIED)
+def test_a_private_copy_is_of_one_moment_and_changes_nothing(kind: Kind, tmp_path: Path) -> None:
+    with kind.create() as segment:
+        shared = SharedDict(segment, "d")
+        shared["k"] = "then"
+        where = kind.where if kind.where is not None else segment.fileno()
+        with kind.cls.open_copy_on_write(where) as copy:
+            shared["k"] = "now"
+            shared["new"] = 1
+            copied = SharedDict(copy, "d")
+            assert copied.copy() == {"k": "then"}
+            copied["k"] = "mine"
+            assert shared["k"] == "now"
+            assert copy.uuid != segment.uuid
+            assert [p.pid for p in copy.participants()] == [os.getpid()]
+            copy.snapshot(tmp_path / "saved")
+            with pytest.raises(TypeError, match="pickled"):
+                pickle.dumps(copied)
+        assert segment.check_sanity()
+    with ManagedMappedFile.open(tmp_path / "saved") as saved:
+        assert SharedDict(saved, "d").copy() == {"k": "mine"}
+
+
+def count_on(test: Link, path: str) -> None:
+    """For each n: n into the queue, then into the dict; so the dict is at most one behind."""
+    with ManagedMappedFile.open(path) as segment:
+        counted, queue = SharedDict(segment, "d"), Queue(segment, "q")
+        test.sync("counting")
+        n = 0
+        while not counted.get("stop"):
+            n += 1
+            queue.put_nowait(n)
+            counted["n"] = n
+            if n % 7 == 0:
+                segment.deallocate(segment.allocate(n % 5000))
+
+
+def test_snapshots_made_beside_a_writer_are_of_one_moment(tmp_path: Path, spawn) -> None:
+    with ManagedMappedFile.create(tmp_path / "original", 32 << 20) as segment:
+        counted = SharedDict(segment, "d")
+        Queue(segment, "q")
+        peer = spawn(count_on, str(tmp_path / "original"))
+        assert peer.receive() == "counting"
+        peer.go()
+        for i in range(8):
+            segment.snapshot(tmp_path / f"{i}")
+            with ManagedMappedFile.open_copy_on_write(tmp_path / f"{i}") as copy:
+                queue, n = Queue(copy, "q"), SharedDict(copy, "d").get("n", 0)
+                assert queue.qsize() - n in (0, 1)
+                items = [queue.get_nowait() for _ in range(queue.qsize())]
+                assert items == list(range(1, len(items) + 1))
+        counted["stop"] = True
+        peer.result()
+
+
+def pause_in(test: Link, path: str) -> None:
+    with ManagedMappedFile.open(path):
+        test.sync("attached")
+
+
+def test_a_killed_process_does_not_keep_snapshots_from_being_made(tmp_path: Path, spawn) -> None:
+    with ManagedMappedFile.create(tmp_path / "original", SIZE) as segment:
+        for i in range(3):
+            peer = spawn(pause_in, str(tmp_path / "original"))
+            assert peer.receive() == "attached"
+            peer.kill()
+            segment.snapshot(tmp_path / f"{i}")

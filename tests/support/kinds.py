@@ -128,4 +128,5 @@ KINDS = {
 PRIVATE = ("heap_memory", "external_buffer")
 SHARED = tuple(name for name in KINDS if name not in PRIVATE)
 REOPENED = tuple(name for name in KINDS if name != "heap_memory")
+COPIED = ("shared_memory", "mapped_file", "anonymous_memory")
 NAMED = ("shared_memory", "mapped_file")

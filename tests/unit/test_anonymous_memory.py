@@ -100,8 +100,8 @@ def test_a_stranger_that_was_sent_the_descriptor_opens_it(segment: ManagedAnonym
     assert Queue(segment, "q").get_nowait() == "from a stranger"
 
 
-def use(segment: ManagedAnonymousMemory, shared: SharedDict, lock: Lock) -> None:
-    with lock.blocking:
+def use(segment: ManagedAnonymousMemory, shared: SharedDict) -> None:
+    with Lock(segment, "l").blocking:
         shared["sum"] = shared.get("sum", 0) + len(segment.participants())
 
 
@@ -109,7 +109,7 @@ def use(segment: ManagedAnonymousMemory, shared: SharedDict, lock: Lock) -> None
 def test_it_travels_as_an_argument_of_a_process(segment: ManagedAnonymousMemory, method: str) -> None:
     shared = SharedDict(segment, "d")
     context = multiprocessing.get_context(method)
-    process = context.Process(target=use, args=(segment, shared, Lock(segment, "l")))
+    process = context.Process(target=use, args=(segment, shared))
     process.start()
     process.join()
     assert (process.exitcode, shared["sum"]) == (0, 2)

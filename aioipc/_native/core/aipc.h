@@ -14,6 +14,7 @@
 #include "os.h"
 #include "pointer.h"
 #include "queue.h"
+#include "quiesce.h"
 #include "rwlock.h"
 #include "segment.h"
 #include "semaphore.h"

@@ -68,6 +68,8 @@ typedef struct aipc_block_info {
     uint32_t flags;
 } aipc_block_info;
 aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_block_info *block), void *arg);
+/* The same.  pre: the heap's lock is held, by whomever. */
+aipc_status aipc_heap_walk_held(aipc_seg *seg, bool (*visit)(void *arg, const aipc_block_info *block), void *arg);
 
 /* Walks everything and reports each broken invariant H1-H7.  Terminates on any bytes whatever.
  * Takes the heap's lock for the length of the walk. */

@@ -199,12 +199,8 @@ aipc_status aipc_heap_check(aipc_ctx *ctx, aipc_report *report) {
     return AIPC_OK;
 }
 
-aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_block_info *block), void *arg) {
-    aipc_seg *seg = ctx->seg;
+aipc_status aipc_heap_walk_held(aipc_seg *seg, bool (*visit)(void *arg, const aipc_block_info *block), void *arg) {
     struct aipc_heap *heap = seg->heap;
-    aipc_status status = aipc_domain_lock(ctx, &heap->domain);
-    if (status != AIPC_OK) return status;
-
     check c = {.seg = seg, .heap = heap, .begin = seg->heap_begin};
     const char *broken = find_end(&c) ? NULL : "H2 end of the heap";
     uint64_t offset = broken == NULL ? c.begin : aipc_offset(seg, &heap->end);
@@ -216,8 +212,15 @@ aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_bl
         if (!visit(arg, &info)) break;
         offset += b.size;
     }
-    if (broken != NULL) status = aipc_corrupt(seg, broken, seg->base + offset, get(&c, offset), 0);
-    aipc_domain_unlock(ctx, &heap->domain);
+    return broken == NULL ? AIPC_OK : aipc_corrupt(seg, broken, seg->base + offset, get(&c, offset), 0);
+}
+
+aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_block_info *block), void *arg) {
+    struct aipc_domain *domain = &ctx->seg->heap->domain;
+    aipc_status status = aipc_domain_lock(ctx, domain);
+    if (status != AIPC_OK) return status;
+    status = aipc_heap_walk_held(ctx->seg, visit, arg);
+    aipc_domain_unlock(ctx, domain);
     return status;
 }
 

@@ -104,6 +104,7 @@ struct aipc_header {
  * A slot belongs to whoever holds the OFD write lock on byte AIPC_LIVENESS_BASE + slot of the object.
  * Only that process writes it (its recoverer holds the same lock), except for the bells' lock-free
  * words. */
+enum { AIPC_EVERY_DOMAIN = 1 };
 enum { AIPC_SLOT_FREE = 0, AIPC_SLOT_LIVE = 1 };
 
 struct aipc_bell {
@@ -136,7 +137,8 @@ struct aipc_slot {
 /* What one operation is in the middle of.  Written by the thread that runs it (the deferred frees and
  * reservations through the logs of heap and catalog), read by the recoverer. */
 struct aipc_context {
-    uint64_t domain;                 /* offset of the domain it is about to lock or holds; 0 none */
+    uint64_t domain;                 /* offset of the domain it is about to lock or holds; 0 none; AIPC_EVERY_DOMAIN:
+                                        it may hold any (quiesce.h) */
     uint64_t hazard[AIPC_HAZARDS];   /* lock-free, seq_cst: blocks this context reads without a lock.
                                         A dead context's protect until it is recovered. */
     uint64_t orphan[AIPC_ORPHANS];   /* blocks that nobody but this context knows: reserved and not yet

@@ -34,6 +34,9 @@ void aipc_os_unmap(void *address, uint64_t size);
 /* Makes the bytes exist: AIPC_FULL when the filesystem has no room. In chunks of 32 MiB. */
 aipc_status aipc_os_reserve(int fd, uint64_t from, uint64_t to, int *error);
 
+/* Writes `size` bytes to the beginning of a file.  AIPC_FULL: the filesystem has no room. */
+aipc_status aipc_os_write(int fd, const void *bytes, uint64_t size, int *error);
+
 /* OFD locks, one byte each.  lock: AIPC_AGAIN when another description holds it. */
 aipc_status aipc_os_lock_byte(int fd, int64_t byte, int *error);
 aipc_status aipc_os_unlock_byte(int fd, int64_t byte, int *error);

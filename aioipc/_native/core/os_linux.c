@@ -129,6 +129,23 @@ aipc_status aipc_os_reserve(int fd, uint64_t from, uint64_t to, int *error) {
     return AIPC_OK;
 }
 
+aipc_status aipc_os_write(int fd, const void *bytes, uint64_t size, int *error) {
+    enum { CHUNK = 32 << 20 };
+    for (uint64_t done = 0; done < size;) {
+        uint64_t left = size - done;
+        POINT();
+        ssize_t written = pwrite(fd, (const uint8_t *)bytes + done, left < CHUNK ? left : CHUNK, (off_t)done);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
+            *error = errno;
+            return AIPC_FULL;
+        }
+        if (written < 0) return failed(error);
+        done += (uint64_t)written;
+    }
+    return AIPC_OK;
+}
+
 /* ---- liveness ---------------------------------------------------------------------------------- */
 
 static struct flock byte_range(short type, int64_t first, int64_t count) {

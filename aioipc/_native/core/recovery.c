@@ -1,11 +1,17 @@
 #include "recovery.h"
 
 #include "os.h"
+#include "quiesce.h"
 #include "retire.h"
 
 static aipc_status release_domain(aipc_seg *seg, struct aipc_context *context, uint32_t word) {
     uint64_t offset = aipc_load_relaxed64(&context->domain);
     if (offset == 0) return AIPC_OK;
+    if (offset == AIPC_EVERY_DOMAIN) {
+        aipc_status status = aipc_quiesce_end(seg, word);
+        if (status == AIPC_OK) aipc_store_release64(&context->domain, 0);
+        return status;
+    }
     struct aipc_domain *domain = aipc_at(seg, offset, sizeof *domain);
     if (domain == NULL)
         return aipc_corrupt(seg, "R1 recorded domain is outside the segment", context, offset, seg->limit);

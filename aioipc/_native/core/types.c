@@ -42,6 +42,20 @@ static uint64_t size_of(const aipc_seg *seg, uint64_t type) {
     }
 }
 
+uint32_t aipc_type_domains(aipc_seg *seg, const aipc_object_ref *ref, struct aipc_domain *domains[AIPC_DOMAINS]) {
+    uint64_t needed = size_of(seg, ref->type);
+    void *payload = needed == 0 || ref->size < needed ? NULL : aipc_at(seg, ref->payload, needed);
+    if (payload == NULL) return 0;
+    if (ref->type == AIPC_TYPE_DICT) {
+        domains[0] = &((struct aipc_dict *)payload)->domain;
+        return 1;
+    }
+    if (ref->type != AIPC_TYPE_QUEUE) return 0; /* under waits, or one word each */
+    domains[0] = &((struct aipc_queue *)payload)->in.domain;
+    domains[1] = &((struct aipc_queue *)payload)->out.domain;
+    return 2;
+}
+
 static aipc_status check_condition(aipc_ctx *ctx, struct aipc_condition *c, aipc_report *report) {
     aipc_status status = aipc_lock_check(ctx, &c->own, report);
     return status == AIPC_OK ? aipc_condition_check(ctx, c, report) : status;

@@ -44,6 +44,10 @@ enum {
 /* Unlinks one block that only this destroyed object knows (aipc_retired.part); 0: there is none (any more). */
 uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t size);
 
+/* The domains inside of an object, at most AIPC_DOMAINS of them; returns how many. */
+enum { AIPC_DOMAINS = 2 };
+uint32_t aipc_type_domains(aipc_seg *seg, const aipc_object_ref *ref, struct aipc_domain *domains[AIPC_DOMAINS]);
+
 /* Reports the broken invariants of one object, and counts its parts.  pre: a hazard of ctx names the object. */
 aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report);
 
