@@ -43,6 +43,13 @@ from .once import BlockingOnce, Once
 from .pointers import OffsetPtr
 from .private_memory import ManagedExternalBuffer, ManagedHeapMemory
 from .queue import Codec, Lease, Queue, QueueStatistics
+from .raw_memory import (
+    PAGE_SIZE,
+    FileMapping,
+    MappedRegion,
+    SharedMemoryObject,
+    anonymous_shared_memory,
+)
 from .report import Finding, Report
 from .rlock import RLock, RLockStatistics
 from .rwlock import BlockingRWGuard, BlockingRWLock, RWGuard, RWLock, RWLockStatistics
@@ -82,6 +89,12 @@ __all__ = [
     "SegmentInfo",
     "Report",
     "Finding",
+    # raw memory
+    "SharedMemoryObject",
+    "FileMapping",
+    "MappedRegion",
+    "anonymous_shared_memory",
+    "PAGE_SIZE",
     # objects
     "SharedObject",
     "unique_instance",

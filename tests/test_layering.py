@@ -62,7 +62,7 @@ PYTHON_LEVELS = (
     {"_native"},
     {"_attachments", "_names", "_waiting", "report"},
     {"_files", "objects"},
-    {"_copies"},
+    {"_copies", "raw_memory"},
     {"segment"},
     {
         "barrier",

@@ -29,11 +29,14 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.errno cimport ENOSPC
 from libc.math cimport isinf
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.errno cimport EBUSY
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror
 
 from aioipc._native._msgpack cimport Key, Owner, Packed, View, pack, pack_key, unpack, unpack_key, view_of
 from aioipc._native.c_core cimport *
 
+import mmap
 import sys
 from weakref import WeakValueDictionary, ref as weakref
 from collections.abc import Mapping
@@ -100,6 +103,7 @@ cdef enum:
     SPIN_SCORE = 8          # how far good and bad experience with spinning is remembered
     SPIN_PROBE = 32         # after bad experience, one acquire in so many spins all the same
 
+cdef uint64_t PAGE = mmap.PAGESIZE
 cdef uint64_t FOREVER = <uint64_t>-1
 # A signal that arrives just before the poll does not interrupt it: then Ctrl-C is noticed this much later.
 cdef uint64_t SIGNAL_SLICE_NS = 1_000_000_000
@@ -278,6 +282,7 @@ def minimum_size(uint64_t size, uint32_t participants) -> int:
 include "_attachment.pxi"
 include "_attaching.pxi"
 include "_memory.pxi"
+include "_region.pxi"
 include "_objects.pxi"
 include "_sleeping.pxi"
 include "_operation.pxi"

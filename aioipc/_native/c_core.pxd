@@ -371,6 +371,16 @@ cdef extern from "aipc.h":
     aipc_status aipc_segment_peek(int fd, const char *path, aipc_segment_info *info, aipc_fault *fault,
                                   int *error)
 
+    # --- os.h
+    ctypedef struct aipc_mapping:
+        uint64_t offset, size, address
+        cbool write, copy, populate
+
+    aipc_status aipc_os_map_as(int fd, const aipc_mapping *how, void **out, int *error) nogil
+    void aipc_os_unmap(void *address, uint64_t size) nogil
+    aipc_status aipc_os_sync(void *address, uint64_t size, cbool wait, int *error) nogil
+    aipc_status aipc_os_advise(void *address, uint64_t size, int advice, int *error) nogil
+
     # --- report.h, check.h
     enum: AIPC_REPORT_ROOM
 

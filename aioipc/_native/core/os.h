@@ -31,6 +31,16 @@ void aipc_os_close(int fd);
  * end must not be touched.  Excluded from core dumps. */
 aipc_status aipc_os_map(int fd, uint64_t size, bool write, void **out, int *error);
 void aipc_os_unmap(void *address, uint64_t size);
+/* A mapping as a program asks for it.  fd -1: anonymous.  `offset` and `address` (0: anywhere) are multiples of the page
+ * size; AIPC_EXISTS: something is at that address. */
+typedef struct aipc_mapping {
+    uint64_t offset, size, address;
+    bool write, copy, populate; /* copy: changes stay private */
+} aipc_mapping;
+aipc_status aipc_os_map_as(int fd, const aipc_mapping *how, void **out, int *error);
+aipc_status aipc_os_sync(void *address, uint64_t size, bool wait, int *error);
+aipc_status aipc_os_advise(void *address, uint64_t size, int advice, int *error);
+
 /* Makes the bytes exist: AIPC_FULL when the filesystem has no room. In chunks of 32 MiB. */
 aipc_status aipc_os_reserve(int fd, uint64_t from, uint64_t to, int *error);
 

@@ -110,6 +110,31 @@ void aipc_os_unmap(void *address, uint64_t size) {
     munmap(address, (size_t)size);
 }
 
+aipc_status aipc_os_map_as(int fd, const aipc_mapping *how, void **out, int *error) {
+    int flags = (how->copy ? MAP_PRIVATE : MAP_SHARED) | (fd < 0 ? MAP_ANONYMOUS : 0) | (how->populate ? MAP_POPULATE : 0) |
+                (how->address != 0 ? MAP_FIXED_NOREPLACE : 0);
+    void *wanted = (void *)(uintptr_t)how->address;
+    POINT();
+    void *address = mmap(wanted, how->size, how->write ? PROT_READ | PROT_WRITE : PROT_READ, flags, fd, (off_t)how->offset);
+    if (address == MAP_FAILED) return errno == EEXIST ? AIPC_EXISTS : failed(error);
+    if (wanted != NULL && address != wanted) { /* a kernel before 4.17 takes it for a hint */
+        munmap(address, how->size);
+        return AIPC_EXISTS;
+    }
+    *out = address;
+    return AIPC_OK;
+}
+
+aipc_status aipc_os_sync(void *address, uint64_t size, bool wait, int *error) {
+    POINT();
+    return msync(address, size, wait ? MS_SYNC : MS_ASYNC) == 0 ? AIPC_OK : failed(error);
+}
+
+aipc_status aipc_os_advise(void *address, uint64_t size, int advice, int *error) {
+    POINT();
+    return madvise(address, size, advice) == 0 ? AIPC_OK : failed(error);
+}
+
 aipc_status aipc_os_reserve(int fd, uint64_t from, uint64_t to, int *error) {
     enum { CHUNK = 32 << 20 };
     while (from < to) {
