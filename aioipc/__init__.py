@@ -1,7 +1,7 @@
 """Shared memory, locks and containers for processes on one Linux machine, awaitable and crash-safe."""
 
 from ._names import SegmentInfo
-from ._native._core import Block, BlockingLock, BlockingQueue
+from ._native._core import Block, BlockingLock, BlockingQueue, ReadOnlyBlock
 from ._native._msgpack import View
 from .arrays import Array
 from .atomics import AtomicBool, AtomicFlag, AtomicInt32, AtomicInt64, AtomicUInt32, AtomicUInt64
@@ -50,6 +50,7 @@ from .raw_memory import (
     SharedMemoryObject,
     anonymous_shared_memory,
 )
+from .read_only import ReadOnlyDict, ReadOnlyQueue, ReadOnlySegment
 from .report import Finding, Report
 from .rlock import RLock, RLockStatistics
 from .rwlock import BlockingRWGuard, BlockingRWLock, RWGuard, RWLock, RWLockStatistics
@@ -89,6 +90,10 @@ __all__ = [
     "SegmentInfo",
     "Report",
     "Finding",
+    "ReadOnlySegment",
+    "ReadOnlyDict",
+    "ReadOnlyQueue",
+    "ReadOnlyBlock",
     # raw memory
     "SharedMemoryObject",
     "FileMapping",

@@ -45,14 +45,15 @@ class FilePlace:
         """What the segment is called."""
         return self.path
 
-    def open_fd(self, allow_other_owner: bool) -> int:
+    def open_fd(self, allow_other_owner: bool, read_only: bool = False) -> int:
         """A descriptor; NotFoundError, PermissionDeniedError."""
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            access = os.O_RDONLY if read_only else os.O_RDWR
+            fd = os.open(self.path, access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             raise NotFoundError(f"there is no file {self.path!r}") from None
         except PermissionError:
-            raise PermissionDeniedError(f"no permission to open {self.path!r} for writing") from None
+            raise PermissionDeniedError(f"no permission to open {self.path!r}") from None
         except OSError as error:
             raise IPCError(f"{self.path!r} cannot be opened as a segment: {error}") from error
         try:

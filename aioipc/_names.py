@@ -77,11 +77,11 @@ def path_of(name: str) -> str:
     return str(SHM / checked(name))
 
 
-def open_fd(name: str, allow_other_owner: bool) -> int:
+def open_fd(name: str, allow_other_owner: bool, read_only: bool = False) -> int:
     """A descriptor of the object; NotFoundError, PermissionDeniedError."""
     path = path_of(name)
     try:
-        fd = posix_ipc.SharedMemory(f"/{name}").fd
+        fd = posix_ipc.SharedMemory(f"/{name}", read_only=read_only).fd
     except posix_ipc.ExistentialError:
         raise NotFoundError(f"there is no segment named {name!r}") from None
     except posix_ipc.PermissionsError:

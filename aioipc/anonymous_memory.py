@@ -8,6 +8,7 @@ from typing import Any, Self
 from ._attachments import attached, checked_layout, created
 from ._copies import copy_to_memory
 from .errors import NotFoundError
+from .read_only import ReadOnlySegment
 from .segment import ManagedSegment
 
 __all__ = ["ManagedAnonymousMemory"]
@@ -65,13 +66,18 @@ class ManagedAnonymousMemory(ManagedSegment):
 
         Raises IncompatibleSegmentError, CorruptSegmentError, TooManyParticipantsError, OSError.
         """
-        name = os.path.basename(os.readlink(f"/proc/self/fd/{fd}")).removeprefix("memfd:")
         opening = attached(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0), "")
         if opening is None:
             raise NotFoundError(f"the segment behind descriptor {fd} is being removed")
-        return cls._handle(opening, name.removesuffix(" (deleted)"))
+        return cls._handle(opening, _name_of(fd))
 
     open = from_fd
+
+    @classmethod
+    def open_read_only(cls, fd: int) -> ReadOnlySegment:
+        """Opens the segment behind a descriptor for reading; the descriptor may be a read-only one."""
+        again = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        return ReadOnlySegment(again, "", _name_of(fd))
 
     @classmethod
     def open_copy_on_write(cls, fd: int) -> Self:
@@ -92,6 +98,11 @@ class ManagedAnonymousMemory(ManagedSegment):
             f"{self!r} can be pickled by multiprocessing alone: the pickle has to carry a descriptor; "
             "send fileno() with socket.send_fds() and use from_fd()"
         )
+
+
+def _name_of(fd: int) -> str:
+    name = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
+    return name.removeprefix("memfd:").removesuffix(" (deleted)")
 
 
 def _reduce(segment: ManagedAnonymousMemory) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 from . import _copies
 from ._attachments import Lifetime, attached, checked_layout, created
 from .errors import NotFoundError
+from .read_only import ReadOnlySegment
 from .segment import ManagedSegment
 
 __all__ = ["NamedSegment"]
@@ -31,7 +32,7 @@ class Place(Protocol):
     def path(self) -> str: ...
     @property
     def name(self) -> str: ...
-    def open_fd(self, allow_other_owner: bool) -> int: ...
+    def open_fd(self, allow_other_owner: bool, read_only: bool = False) -> int: ...
     def draft(self, size: int, mode: int) -> Draft: ...
     def exists(self) -> bool: ...
     def remove(self, allow_other_owner: bool) -> bool: ...
@@ -116,6 +117,15 @@ class NamedSegment(ManagedSegment):
                 return cls.create(where, size, **options)
             except FileExistsError:
                 pass
+
+    @classmethod
+    def open_read_only(cls, where: Any, *, allow_other_owner: bool = False) -> ReadOnlySegment:
+        """Opens the segment for reading: leave to read it is enough, and nobody notices.
+
+        Raises what `open` raises, and IncompatibleSegmentError for a copy that was not yet opened for writing.
+        """
+        place = cls._place(where)
+        return ReadOnlySegment(place.open_fd(allow_other_owner, True), place.path, place.name)
 
     @classmethod
     def open_copy_on_write(cls, where: Any, *, allow_other_owner: bool = False) -> Self:

@@ -82,6 +82,11 @@ class ManagedSegment:
         cls._cannot("open_or_create")
 
     @classmethod
+    def open_read_only(cls, *where: Any, **options: Any) -> Any:
+        """Opens it for reading; io.UnsupportedOperation likewise."""
+        cls._cannot("open_read_only")
+
+    @classmethod
     def open_copy_on_write(cls, *where: Any, **options: Any) -> Self:
         """Opens a private copy of it; io.UnsupportedOperation likewise."""
         cls._cannot("open_copy_on_write")

@@ -14,8 +14,8 @@ class _Place:
     name: str
     path: str
 
-    def open_fd(self, allow_other_owner: bool) -> int:
-        return _names.open_fd(self.name, allow_other_owner)
+    def open_fd(self, allow_other_owner: bool, read_only: bool = False) -> int:
+        return _names.open_fd(self.name, allow_other_owner, read_only)
 
     def draft(self, size: int, mode: int) -> _names.Draft:
         return _names.Draft(self.name, size, mode)

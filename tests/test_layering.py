@@ -31,7 +31,7 @@ CORE_LEVELS = (
     {"segment"},
     {"recovery", "types"},
     {"types"},
-    {"quiesce"},
+    {"quiesce", "reader"},
     {"recovery"},
     {"check"},
     {"adopt"},
@@ -82,6 +82,8 @@ PYTHON_LEVELS = (
     {"structs"},
     {"arrays"},
     {"anonymous_memory", "named_segment", "private_memory"},
+    {"private_memory", "read_only"},
+    {"anonymous_memory", "named_segment"},
     {"mapped_file", "shared_memory"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
     {"mypy", "testing"},

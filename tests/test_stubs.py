@@ -17,6 +17,9 @@ ALLOWED = r"""
 .*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Message|PinnedValue|Sleeper)
 .*\._core\.(CopiedValue|DictPin|Done|LinePin|LockPin|Message|PinnedValue|QueuePin|Sleeper|StreamPin)
 .*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Lent|Message|PinnedValue|Sleeper)
+.*\.(Block|BlockingLock|BlockingQueue|Operation|ReadOnlyBlock|View)\.__init__
+# made by the binding alone
+.*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Lent|Message|PinnedValue|SeenItems|Sleeper)
 # for the type checker alone
 .*\._core\.Peeked
 # the stub names the parameter of __cinit__

@@ -362,12 +362,7 @@ cdef class QueueHandle(Handle):
         if looking_after_the_dead:
             self.revive()
         aipc_queue_stats_get(self.queue.queue, &stats)
-        return {
-            "qsize": stats.queued, "maxsize": stats.maxsize, "bytes": stats.bytes,
-            "max_bytes": stats.max_bytes or None, "unfinished": stats.unfinished, "leased": stats.leased,
-            "put": stats.put, "taken": stats.taken, "returned": stats.returned, "getters": stats.getters,
-            "putters": stats.putters, "joiners": stats.joiners,
-            "shut_down": bool(stats.state & AIPC_QUEUE_SHUTDOWN)}
+        return _queue_record(&stats)
 
     @property
     def maxsize(self) -> int:
@@ -387,3 +382,12 @@ cdef class QueueHandle(Handle):
         cdef BlockingQueue view = BlockingQueue.__new__(BlockingQueue)
         view.handle = self
         return view
+
+
+cdef dict _queue_record(const aipc_queue_stats *stats):
+    return {
+        "qsize": stats.queued, "maxsize": stats.maxsize, "bytes": stats.bytes,
+        "max_bytes": stats.max_bytes or None, "unfinished": stats.unfinished, "leased": stats.leased,
+        "put": stats.put, "taken": stats.taken, "returned": stats.returned, "getters": stats.getters,
+        "putters": stats.putters, "joiners": stats.joiners,
+        "shut_down": bool(stats.state & AIPC_QUEUE_SHUTDOWN)}

@@ -79,8 +79,17 @@ cdef extern from "aipc.h":
     struct aipc_queue:
         uint32_t codec
 
+    struct aipc_domain:
+        uint32_t lock
+
+    struct aipc_catalog:
+        aipc_domain domain
+
+    struct aipc_heap:
+        uint64_t free_bytes
+
     struct aipc_dict:
-        pass
+        aipc_domain domain
 
     # --- attachment.h
     ctypedef struct aipc_fault:
@@ -99,6 +108,10 @@ cdef extern from "aipc.h":
         aipc_header *header
         uint64_t self, mapped, limit, device, inode, bells_taken
         uint32_t slot, generation, forked, read_only, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
+        aipc_catalog *catalog
+        aipc_heap *heap
+        uint64_t self, limit, device, inode, bells_taken
+        uint32_t slot, generation, forked, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         aipc_status (*idle)(aipc_seg *seg, const uint32_t *word, uint32_t seen) noexcept
         void *user
         uint64_t stall_ns
@@ -380,6 +393,16 @@ cdef extern from "aipc.h":
     void aipc_os_unmap(void *address, uint64_t size) nogil
     aipc_status aipc_os_sync(void *address, uint64_t size, cbool wait, int *error) nogil
     aipc_status aipc_os_advise(void *address, uint64_t size, int advice, int *error) nogil
+
+    # --- reader.h
+    ctypedef struct aipc_look:
+        uint32_t acquisitions
+
+    aipc_status aipc_reader_open(aipc_seg *seg) nogil
+    void aipc_reader_close(aipc_seg *seg)
+    aipc_ctx *aipc_reader_ctx(aipc_seg *seg)
+    aipc_look aipc_look_begin(const aipc_domain *domain)
+    cbool aipc_look_holds(const aipc_look *look)
 
     # --- report.h, check.h
     enum: AIPC_REPORT_ROOM

@@ -15,6 +15,7 @@
 #include "pointer.h"
 #include "queue.h"
 #include "quiesce.h"
+#include "reader.h"
 #include "rwlock.h"
 #include "segment.h"
 #include "semaphore.h"

@@ -96,6 +96,9 @@ AIPC_DEFINE_ACCESS(uint16_t, 16)
 /* Holds the compiler, not the processor: SIGKILL leaves a prefix of the machine code's program
  * order, so stores to a killed process's log and data need no processor fence, but gcc must not move
  * a store across the commit. */
+/* The one thread fence: for who may only read, and looks afterwards whether what it read was true (reader.h).  Each load
+ * before it comes before each load after it. */
+static inline void aipc_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void aipc_compiler_barrier(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 
 static inline void aipc_cpu_relax(void) {

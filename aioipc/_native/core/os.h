@@ -50,6 +50,8 @@ aipc_status aipc_os_write(int fd, const void *bytes, uint64_t size, int *error);
 /* OFD locks, one byte each.  lock: AIPC_AGAIN when another description holds it. */
 aipc_status aipc_os_lock_byte(int fd, int64_t byte, int *error);
 aipc_status aipc_os_unlock_byte(int fd, int64_t byte, int *error);
+/* Shared with all who do the same; needs no leave to write. */
+aipc_status aipc_os_share_byte(int fd, int64_t byte, int *error);
 /* AIPC_OK: nobody (but this description) locks any byte of [first, first + count); AIPC_AGAIN: somebody. */
 aipc_status aipc_os_test_bytes(int fd, int64_t first, int64_t count, int *error);
 /* Keeps the description of `fd` open without a descriptor, not inherited by fork: maps one page

@@ -190,6 +190,12 @@ aipc_status aipc_os_lock_byte(int fd, int64_t byte, int *error) {
     return errno == EAGAIN || errno == EACCES ? AIPC_AGAIN : failed(error);
 }
 
+aipc_status aipc_os_share_byte(int fd, int64_t byte, int *error) {
+    struct flock lock = byte_range(F_RDLCK, byte, 1);
+    POINT();
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? AIPC_OK : failed(error);
+}
+
 aipc_status aipc_os_unlock_byte(int fd, int64_t byte, int *error) {
     struct flock lock = byte_range(F_UNLCK, byte, 1);
     POINT();

@@ -1,0 +1,50 @@
+#include "reader.h"
+
+#include "os.h"
+
+static aipc_status map(aipc_seg *seg, const struct aipc_header *h, const aipc_file_info *info) {
+    void *base;
+    aipc_status status = aipc_os_map(seg->fd, h->max_size, false, &base, &seg->error);
+    if (status != AIPC_OK) return status;
+    seg->base = base;
+    seg->mapped = h->max_size;
+    seg->limit = h->size;
+    seg->device = info->device;
+    seg->inode = info->inode;
+    seg->participants = h->participants;
+    seg->node_count = h->nodes;
+    seg->seed = h->seed;
+    aipc_place_areas(seg);
+    return AIPC_OK;
+}
+
+static aipc_status check_origin(aipc_seg *seg, const struct aipc_header *h, const aipc_file_info *info) {
+    if (h->state != AIPC_STATE_READY) return AIPC_GONE;
+    if (aipc_header_original(h, info->device, info->inode)) return AIPC_OK;
+    seg->fault = (aipc_fault){.what = "inode: a copy of a segment, or one from before a restart; open() it for writing once",
+                              .offset = offsetof(struct aipc_header, inode), .found = info->inode, .expected = h->inode};
+    return AIPC_INCOMPATIBLE;
+}
+
+aipc_status aipc_reader_open(aipc_seg *seg) {
+    struct aipc_header copy;
+    aipc_file_info info;
+    aipc_status status = aipc_header_read(seg->fd, &copy, &info, &seg->fault, &seg->error);
+    if (status == AIPC_OK) status = aipc_header_validate(&copy, &info, &seg->fault);
+    if (status == AIPC_OK) status = check_origin(seg, &copy, &info);
+    if (status == AIPC_OK) status = aipc_os_share_byte(seg->fd, AIPC_READER_BYTE, &seg->error);
+    if (status == AIPC_OK) status = map(seg, &copy, &info);
+    if (status != AIPC_OK) {
+        aipc_reader_close(seg);
+        return status;
+    }
+    seg->ctx[0] = (aipc_ctx){.seg = seg, .shared = &seg->nobody};
+    return AIPC_OK;
+}
+
+void aipc_reader_close(aipc_seg *seg) {
+    if (seg->base != NULL) aipc_os_unmap(seg->base, seg->mapped);
+    aipc_os_close(seg->fd);
+    seg->base = NULL;
+    seg->fd = -1;
+}

@@ -1,0 +1,244 @@
+"""Segments that are only read: without leave to write, without being noticed, without a lock."""
+
+import uuid
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from ._native import _core
+from ._native._core import ReadOnlyBlock
+from ._native._msgpack import View
+from .errors import ReadOnlyError, TypeMismatchError
+from .objects import ObjectName, SharedObject, encode_name, type_name
+from .queue import Queue, QueueStatistics
+from .segment import ManagedSegment
+from .shared_dict import SharedDict
+
+__all__ = ["ReadOnlyDict", "ReadOnlyQueue", "ReadOnlySegment"]
+
+
+class _Refusing:
+    """What would change something raises ReadOnlyError; `_model` knows what that is."""
+
+    _model: type
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(self._model, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self._refuse
+
+    def _refuse(self, *arguments: Any, **options: Any) -> NoReturn:
+        raise ReadOnlyError(f"{self!r} was opened read-only; open the segment with open()")
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{self!r} cannot be pickled; open the segment read-only there too")
+
+
+class ReadOnlySegment(_Refusing):
+    """A segment of any shared kind, mapped so that it cannot be written: what `open_read_only` gives.
+
+    It takes no slot and no lock, writes not a byte, and nobody waits for it or notices that it goes. It
+    finds dicts and queues and reads them beside their writers, also beside one that was stopped or killed in
+    the middle of a change. Whatever would change, lock or await something raises ReadOnlyError.
+
+    Example::
+
+        with ManagedSharedMemory.open_read_only("shop") as segment:
+            prices = segment.find(SharedDict, "prices")
+            prices["tea"]
+    """
+
+    _model = ManagedSegment
+
+    def __init__(self, fd: int, path: str, name: str) -> None:
+        self._reader = _core.Reader(fd, path)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """What it was opened by."""
+        return self._name
+
+    @property
+    def uuid(self) -> uuid.UUID:
+        """Identifies this very segment, and no later one of the same name."""
+        return uuid.UUID(bytes=self._reader.uuid)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole segment."""
+        return self._reader.size
+
+    @property
+    def max_size(self) -> int:
+        """Bytes it may grow to."""
+        return self._reader.max_size
+
+    @property
+    def free_memory(self) -> int:
+        """Bytes that are free, the reserve included."""
+        return self._reader.free_bytes
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._reader.closed
+
+    def find(self, type: type[SharedObject], name: ObjectName) -> "ReadOnlyDict | ReadOnlyQueue | None":
+        """The dict or queue of this name, for reading; None when there is none.
+
+        Raises TypeMismatchError when it is something else, ReadOnlyError for types that cannot be read.
+        """
+        wrapper = _WRAPPERS.get(type)
+        if wrapper is None:
+            raise ReadOnlyError(f"a {type.__name__} cannot be read; open the segment with open()")
+        seen = self._reader.find(*encode_name(type, name))
+        if seen is None:
+            return None
+        if seen.type != type._type:
+            raise TypeMismatchError(f"{name!r} is a {type_name(seen.type)}, not a {type.__name__}")
+        return wrapper(self, seen, name)
+
+    def block(self, handle: int, size: int | None = None) -> ReadOnlyBlock:
+        """The block of this handle, as a buffer that cannot be written; it shows what others write.
+
+        Raises NotFoundError when there is none; one that is freed later shows whatever comes there next.
+        """
+        return self._reader.block(handle, size)
+
+    def close(self) -> None:
+        """Unmaps it; again does nothing. Raises BufferError while memoryviews of its blocks are in use."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<aioipc.ReadOnlySegment {self._name!r}{' closed' if self.closed else ''}>"
+
+
+class ReadOnlyDict(_Refusing, Mapping[Any, Any]):
+    """A SharedDict that is only read: each lookup is of one moment, iterating is as with a SharedDict.
+
+    A destroyed dict raises ClosedError. Views show copies.
+    """
+
+    _model = SharedDict
+
+    def __init__(self, segment: ReadOnlySegment, seen: _core.Seen, name: ObjectName) -> None:
+        self._segment, self._seen, self._name = segment, seen, name
+
+    def __getitem__(self, key: Any) -> Any:
+        return _core.decoded(self._bytes(key))
+
+    def __contains__(self, key: object) -> bool:
+        return self._seen.dict_get(key) is not _core.MISSING
+
+    def __len__(self) -> int:
+        return self._seen.dict_len()
+
+    def __iter__(self) -> Iterator[Any]:
+        return (key for key, _ in self._seen.dict_walk(False))
+
+    def __reversed__(self) -> Iterator[Any]:
+        return (key for key, _ in self._seen.dict_walk(True))
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of the key, or `default`."""
+        value = self._seen.dict_get(key)
+        return _core.decoded(value) if isinstance(value, bytes) else default
+
+    def view(self, key: Any) -> View:
+        """A View of a copy of the key's value. Raises KeyError."""
+        return _core.view_of_bytes(self._bytes(key))
+
+    def items(self) -> ItemsView[Any, Any]:
+        """Pairs of key and value."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[Any]:
+        """The values."""
+        return _Values(self)
+
+    def keys(self) -> KeysView[Any]:
+        """The keys."""
+        return KeysView(self)
+
+    def copy(self) -> dict[Any, Any]:
+        """An ordinary dict with what is in it now."""
+        return dict(self._pairs())
+
+    def _pairs(self) -> Iterator[tuple[Any, Any]]:
+        return ((key, _core.decoded(value)) for key, value in self._seen.dict_walk(False))
+
+    def _bytes(self, key: Any) -> bytes:
+        value = self._seen.dict_get(key)
+        if not isinstance(value, bytes):
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._refuse()
+
+    def __delitem__(self, key: Any) -> None:
+        self._refuse()
+
+    def __ior__(self, other: Any) -> Self:
+        self._refuse()
+
+    def __repr__(self) -> str:
+        return f"<aioipc.ReadOnlyDict {self._name!r}>"
+
+
+class _Items(ItemsView[Any, Any]):
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return self._mapping._pairs()  # type: ignore[attr-defined, no-any-return]
+
+
+class _Values(ValuesView[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        return (value for _, value in self._mapping._pairs())  # type: ignore[attr-defined]
+
+
+class ReadOnlyQueue(_Refusing):
+    """A Queue that is only looked at: how full it is, not what is in it."""
+
+    _model = Queue
+
+    def __init__(self, segment: ReadOnlySegment, seen: _core.Seen, name: ObjectName) -> None:
+        self._segment, self._seen, self._name = segment, seen, name
+
+    def qsize(self) -> int:
+        """Items in the queue now; those on lease are not."""
+        return self.statistics().qsize
+
+    def empty(self) -> bool:
+        """Whether there is no item."""
+        return self.qsize() == 0
+
+    def full(self) -> bool:
+        """Whether `maxsize` items are there."""
+        return 0 < self.maxsize <= self.qsize()
+
+    @property
+    def maxsize(self) -> int:
+        """How many items it holds at most; 0: any number."""
+        return self.statistics().maxsize
+
+    def statistics(self) -> QueueStatistics:
+        """The queue at this moment, as a frozen record."""
+        return QueueStatistics(**self._seen.queue_statistics())
+
+    def __repr__(self) -> str:
+        return f"<aioipc.ReadOnlyQueue {self._name!r}>"
+
+
+_WRAPPERS: dict[type[SharedObject], type[ReadOnlyDict] | type[ReadOnlyQueue]] = {
+    SharedDict: ReadOnlyDict,
+    Queue: ReadOnlyQueue,
+}
