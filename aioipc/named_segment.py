@@ -122,7 +122,8 @@ class NamedSegment(ManagedSegment):
     def open_read_only(cls, where: Any, *, allow_other_owner: bool = False) -> ReadOnlySegment:
         """Opens the segment for reading: leave to read it is enough, and nobody notices.
 
-        Raises what `open` raises, and IncompatibleSegmentError for a copy that was not yet opened for writing.
+        Raises what `open` raises, and IncompatibleSegmentError for a copy that was not yet opened for
+        writing.
         """
         place = cls._place(where)
         return ReadOnlySegment(place.open_fd(allow_other_owner, True), place.path, place.name)

@@ -1,7 +1,7 @@
 """How long a snapshot keeps others waiting: python benchmarks/bench_snapshot.py [MiB ...]
 
-A second process writes to a dict as fast as it can and notes its slowest write. For each size of segment: the whole
-snapshot (copy, check, fsync, link), the slowest write beside it, the slowest one without a snapshot.
+A second process writes to a dict as fast as it can and notes its slowest write. For each size of segment: the
+whole snapshot (copy, check, fsync, link), the slowest write beside it, the slowest one without a snapshot.
 """
 
 import multiprocessing

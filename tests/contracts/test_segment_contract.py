@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 
 from aioipc import (
+    Barrier,
+    CapacityLimiter,
     ClosedError,
+    Condition,
     CorruptSegmentError,
+    Event,
     IncompatibleSegmentError,
     Lock,
     ManagedExternalBuffer,
@@ -23,7 +27,10 @@ from aioipc import (
     ManagedSegment,
     NotFoundError,
     Queue,
+    RLock,
+    RWLock,
     SegmentFullError,
+    Semaphore,
     SharedDict,
 )
 from tests.support.kinds import COPIED, KINDS, NAMED, REOPENED, SHARED, SIZE, Kind
@@ -461,3 +468,28 @@ def test_a_killed_process_does_not_keep_snapshots_from_being_made(tmp_path: Path
             assert peer.receive() == "attached"
             peer.kill()
             segment.snapshot(tmp_path / f"{i}")
+
+
+def test_every_primitive_that_is_held_can_be_copied(tmp_path: Path) -> None:
+    """What a user of the original held, none of the copy's users has."""
+    with ManagedMappedFile.create(tmp_path / "original", SIZE) as segment:
+        Lock(segment, "lock").blocking.acquire()
+        RLock(segment, "rlock").blocking.acquire()
+        reader, semaphore = RWLock(segment, "rw").blocking.read(), Semaphore(segment, "semaphore", 2)
+        reader.__enter__()
+        semaphore.blocking.acquire()
+        CapacityLimiter(segment, "limiter", 1).blocking.acquire()
+        Event(segment, "event").set()
+        Condition(segment, "condition", Lock(segment, "lock"))
+        Barrier(segment, "barrier", 2)
+        segment.snapshot(tmp_path / "copy")
+        reader.__exit__(None, None, None)
+    with ManagedMappedFile.open(tmp_path / "copy") as copy:
+        assert copy.check_sanity()
+        for held in (Lock(copy, "lock"), RLock(copy, "rlock"), CapacityLimiter(copy, "limiter", 1)):
+            assert held.blocking.acquire(timeout=0)
+        with RWLock(copy, "rw").blocking.write():
+            pass
+        assert Event(copy, "event").is_set()
+        assert Semaphore(copy, "semaphore", 2).value == 1  # permits are counted, not owned
+        assert copy.check_sanity()
