@@ -106,6 +106,10 @@ class ReadOnlySegment(_Refusing):
         """
         return self._reader.block(handle, size)
 
+    def _opening_checked(self) -> NoReturn:
+        """What constructors of objects ask for first."""
+        raise ReadOnlyError(f"{self!r} was opened read-only; find() gives objects for reading")
+
     def close(self) -> None:
         """Unmaps it; again does nothing. Raises BufferError while memoryviews of its blocks are in use."""
         self._reader.close()

@@ -31,6 +31,7 @@ ALLOWED = r"""
 .*\._core\.(Attachment|Block|BlockingLock|Lockable|Opening|Pin|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._core\.(Attachment|Block|BlockingLock|DictHandle|Handle|LockHandle|Opening|Operation|Pin|QueueHandle|QueueOperation)
 .*\._core\.(AtomicHandle|DescribedPin|FieldType|ItemsHandle|Place|PointerHandle|StreamHandle|StructHandle)
+.*\._core\.(Attachment|Block|BlockingLock|Lockable|Opening|Pin|ReadOnlyBlock|Reader|Region|Seen|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._msgpack\.Owner
 """
 
