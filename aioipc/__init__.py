@@ -3,9 +3,9 @@
 from ._names import SegmentInfo
 from ._native._core import Block, BlockingLock, BlockingQueue, ReadOnlyBlock
 from ._native._msgpack import View
+from .anonymous_memory import ManagedAnonymousMemory
 from .arrays import Array
 from .atomics import AtomicBool, AtomicFlag, AtomicInt32, AtomicInt64, AtomicUInt32, AtomicUInt64
-from .anonymous_memory import ManagedAnonymousMemory
 from .barrier import Barrier, BarrierStatistics, BlockingBarrier
 from .capacity_limiter import BlockingCapacityLimiter, CapacityLimiter, CapacityLimiterStatistics
 from .condition import BlockingCondition, Condition, ConditionStatistics

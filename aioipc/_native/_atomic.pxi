@@ -99,7 +99,7 @@ cdef class AtomicHandle(Place):
 
     cdef inline object changed(self, Change how, object operand):
         """Changes the word; the value it had."""
-        cdef uint8_t *memory = self.change()
+        cdef uint8_t *memory = self.reach()
         return self.atomic.value(self.atomic.change(memory, how, self.atomic.number.whole(operand)))
 
     @cython.binding(False)
@@ -120,7 +120,7 @@ cdef class AtomicHandle(Place):
 
     def compare_exchange(self, expected, desired) -> bool:
         """Sets the value to `desired` if it is `expected`; whether it did."""
-        cdef uint8_t *memory = self.change()
+        cdef uint8_t *memory = self.reach()
         cdef uint64_t before = self.atomic.number.whole(expected), after = self.atomic.number.whole(desired)
         if self.atomic.size == 8:
             return aipc_cas_seq_cst64(<uint64_t *>memory, before, after)
@@ -158,14 +158,14 @@ cdef class AtomicNumber(AtomicHandle):
     @cython.binding(False)
     def add(self, value=1):
         """Adds `value`; returns the value after."""
-        cdef uint8_t *memory = self.change()
+        cdef uint8_t *memory = self.reach()
         cdef uint64_t operand = self.atomic.number.whole(value)
         return self.atomic.value(self.atomic.change(memory, ADD, operand) + operand)
 
     @cython.binding(False)
     def sub(self, value=1):
         """Subtracts `value`; returns the value after."""
-        cdef uint8_t *memory = self.change()
+        cdef uint8_t *memory = self.reach()
         cdef uint64_t operand = self.atomic.number.whole(value)
         return self.atomic.value(self.atomic.change(memory, SUB, operand) - operand)
 

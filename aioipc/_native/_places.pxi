@@ -71,14 +71,6 @@ cdef class Place(Handle):
             self.look()
         return self.memory
 
-    @cython.final
-    cdef inline uint8_t *change(self) except NULL:
-        """The memory, to write to."""
-        cdef uint8_t *memory = self.reach()
-        if self.pin.seg.read_only:
-            raise ReadOnlyError(f"{self!r} is in a segment that was opened read-only")
-        return memory
-
     cdef int look(self) except -1:
         """Why the memory cannot be used as it stands, or what has to be done before."""
         if self.pin is None:

@@ -98,12 +98,12 @@ cdef class PointerHandle(Place):
 
     def set(self, value) -> None:
         """Makes it lead to an object or a Block of its segment, to what another pointer leads to, or (None) to nothing."""
-        cdef uint8_t *memory = self.change()
+        cdef uint8_t *memory = self.reach()
         self.pointer.store(self.pin.attachment, memory, value)
 
     def compare_exchange(self, expected, desired) -> bool:
         """Makes it lead to `desired` if it leads to `expected`; whether it did."""
-        cdef uint8_t *memory = self.change()
+        cdef uint8_t *memory = self.reach()
         cdef uint64_t before = self.pointer.word(self.pin.attachment, expected)
         cdef uint64_t after = self.pointer.word(self.pin.attachment, desired)
         return aipc_cas_seq_cst64(<uint64_t *>memory, before, after)

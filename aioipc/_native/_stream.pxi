@@ -65,13 +65,6 @@ cdef class StreamHandle(Handle):
         return self.stream.stream
 
     @cython.final
-    cdef inline aipc_stream *change(self) except NULL:
-        cdef aipc_stream *stream = self.open()
-        if self.stream.seg.read_only:
-            raise ReadOnlyError(f"{self!r} is in a segment that was opened read-only")
-        return stream
-
-    @cython.final
     cdef uint64_t length(self) except? 0x5eed:
         """Bytes that are there."""
         cdef uint64_t length = aipc_stream_length(self.open())
@@ -128,7 +121,7 @@ cdef class StreamHandle(Handle):
         raises SegmentFullError.  Behind the end others see all of it at once, or, if the writer dies, none.
         """
         cdef const uint8_t[::1] source = memoryview(data).cast("B")
-        cdef aipc_stream *stream = self.change()
+        cdef aipc_stream *stream = self.open()
         cdef uint64_t count = source.shape[0]
         if count == 0:
             return 0
@@ -152,7 +145,7 @@ cdef class StreamHandle(Handle):
 
     def reserve(self, uint64_t size) -> None:
         """Makes room for `size` bytes, so that writing them cannot fail for want of memory."""
-        self.change()
+        self.open()
         if self.stream.room != 0 and size > self.stream.room:
             raise ValueError(f"{self!r} has room for {self.stream.room} bytes, not {size}")
         self.reserve_to(size)
@@ -175,7 +168,7 @@ cdef class StreamHandle(Handle):
 
     def truncate(self, size=None) -> int:
         """Makes it `size` bytes long (None: up to the position): cut off, or filled up with zeros."""
-        cdef aipc_stream *stream = self.change()
+        cdef aipc_stream *stream = self.open()
         cdef uint64_t wanted = self.at if size is None else size, length = self.length()
         self.reserve(wanted)
         if wanted > length:

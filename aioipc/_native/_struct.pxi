@@ -59,7 +59,7 @@ cdef class ItemsHandle(Place):
         return array.row.load(self, memory + i * array.strides[0], i)
 
     def __setitem__(self, key, value):
-        cdef uint8_t *memory = self.change()
+        cdef uint8_t *memory = self.reach()
         cdef ArrayType array = self.type
         cdef Py_ssize_t i
         if isinstance(key, slice):
@@ -96,7 +96,7 @@ cdef class ItemsHandle(Place):
 
     def fill(self, value) -> None:
         """Stores the value in each item."""
-        cdef uint8_t *memory = self.change()
+        cdef uint8_t *memory = self.reach()
         cdef ArrayType array = self.type
         cdef uint64_t i
         array.item.pack(self.pin.attachment, value)  # or nothing is stored
@@ -108,11 +108,9 @@ cdef class ItemsHandle(Place):
         cdef ArrayType array = self.type
         if array.item.format is None:
             raise BufferError(f"the bytes of {array.item.text} are read and written through their own methods")
-        if self.pin.seg.read_only and flags & PyBUF_WRITABLE:
-            raise BufferError("the segment was opened read-only")
         self.format = array.item.format.encode()
         buffer.buf, buffer.len, buffer.itemsize = memory, array.size, array.item.size
-        buffer.readonly = self.pin.seg.read_only != 0
+        buffer.readonly = False
         buffer.ndim = <int>len(array.shape) if flags & PyBUF_ND else 1
         buffer.shape = array.extents if flags & PyBUF_ND else NULL
         buffer.strides = array.strides if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
@@ -220,7 +218,7 @@ cdef class Field:
 
     def __set__(self, instance, value):
         cdef StructHandle handle = <StructHandle?>instance
-        cdef uint8_t *memory = handle.change()
+        cdef uint8_t *memory = handle.reach()
         if self.end > handle.extent:
             raise TypeError(f"{handle!r} has no {self!r}")
         try:
