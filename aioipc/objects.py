@@ -193,8 +193,7 @@ class SharedObject(_core.Handle):
             return f"<{kind} [not there]>"
         if self.opening.closed:
             return f"<{kind} [closed]>"
-        name = {_core.NAMED: f" {self.name!r}", _core.UNIQUE: " unique"}.get(self.pin.kind, "")
-        name = "" if self.pin.kind == _core.ANONYMOUS else f" {name_of(self)!r}"
+        name = {_core.NAMED: f" {name_of(self)!r}", _core.UNIQUE: " unique"}.get(self.pin.kind, "")
         return f"<{kind}{name} {'[destroyed]' if self.pin.destroyed else self._describe()}>"
 
     def __reduce__(self) -> Any:
