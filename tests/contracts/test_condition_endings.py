@@ -472,7 +472,7 @@ async def test_a_coroutine_closed_on_its_way_to_the_lock_never_gets_it(condition
 async def test_a_holder_that_is_collected_outside_of_wait_gives_the_lock_back(condition: Condition) -> None:
     async def waiter() -> None:
         async with condition:
-            await asyncio.sleep(3600)
+            await asyncio.get_running_loop().create_future()
 
     await condition.acquire()
     bare = condition.wait()
