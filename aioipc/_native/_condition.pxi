@@ -122,6 +122,7 @@ cdef class ConditionOperation(Operation):
         self.counted(1)
         try:
             self.depth = self.handle.held.let_go(self.thread)
+            self.handle.held.tell()
         except BaseException:
             self.withdraw()
             raise

@@ -142,22 +142,30 @@ cdef class Lockable(Handle):
         return operation
 
     cdef int give(self, bint thread) except -1:
+        self.let_go(thread)
+        return self.tell()
+
+    cdef Py_ssize_t let_go(self, bint thread) except -1:
+        """Releases it wholly: when it raises anything, it has not.  How deep it was held."""
         self.attached("lock")
         if not aipc_lock_release_fast(self.lock.seg, self.lock.lock):
-            self.give_slow()
+            self.hand_over()
+        return 1
+
+    cdef inline int tell(self) except -1:
+        """After a release.  Signal handlers may run here."""
+        if self.lock.local[0] > 0:
+            self._passed_on()
         return 0
 
-    cdef int give_slow(self) except -1:
+    cdef int hand_over(self) except -1:
         global shield
         cdef aipc_ctx *ctx = self.lock.attachment.enter()
         shield += 1
         cdef aipc_status status = aipc_lock_release_slow(ctx, self.lock.lock)
         shield -= 1
         aipc_ctx_leave(ctx)
-        check(self.lock.seg, status, "releasing a lock")
-        if self.lock.local[0] > 0:
-            self._passed_on()
-        return 0
+        return check(self.lock.seg, status, "releasing a lock")
 
     # --- for a condition beside it
 
@@ -169,11 +177,6 @@ cdef class Lockable(Handle):
         if not stats.mine:
             raise NotOwnerError(f"this process does not hold {self!r}")
         return 0
-
-    cdef Py_ssize_t let_go(self, bint thread) except -1:
-        """Releases it wholly; how deep it was held."""
-        self.give(thread)
-        return 1
 
     cdef void deepen(self, Py_ssize_t depth) noexcept:
         """It was acquired again, and is to be as deep as it was."""

@@ -31,11 +31,10 @@ cdef class RLockHandle(LockHandle):
         cdef RLockPin pin = <RLockPin>self.lock
         self.attached("lock")
         self.owned(who_runs(thread))
-        pin.depth -= 1
-        if pin.depth == 0:
-            pin.owner = None
-            Lockable.give(self, thread)
-        return 0
+        if pin.depth > 1:
+            pin.depth -= 1
+            return 0
+        return Lockable.give(self, thread)
 
     cdef int owned(self, object who) except -1:
         cdef RLockPin pin = <RLockPin>self.lock
@@ -50,13 +49,13 @@ cdef class RLockHandle(LockHandle):
     cdef Py_ssize_t let_go(self, bint thread) except -1:
         cdef RLockPin pin = <RLockPin>self.lock
         cdef Py_ssize_t depth = pin.depth
-        pin.depth = 1
+        owner = pin.owner
+        pin.owner, pin.depth = None, 0  # before others of this process may have it
         try:
-            self.give(thread)
+            return max(depth, Lockable.let_go(self, thread))
         except BaseException:
-            pin.depth = depth
+            pin.owner, pin.depth = owner, depth
             raise
-        return depth
 
     cdef void deepen(self, Py_ssize_t depth) noexcept:
         (<RLockPin>self.lock).depth = depth

@@ -244,10 +244,6 @@ def test_another_process_destroys_what_tasks_wait_for(
     def destroy(test: Link, *primitives: Any) -> list[bool]:
         return [primitive.segment.destroy_object(primitive) for primitive in primitives]
 
-    async def locked(condition: Condition) -> None:
-        async with condition:
-            await condition.wait()
-
     async def body() -> None:
         semaphore, event = Semaphore(segment, None, 0), Event(segment)
         barrier, condition = Barrier(segment, None, 2), Condition(segment, None, RLock(segment))
@@ -325,6 +321,11 @@ def test_a_forked_child_uses_its_parents_handles(segment: ManagedSharedMemory) -
     assert free(condition)
 
 
+async def locked(condition: Condition) -> None:
+    async with condition:
+        await condition.wait()
+
+
 def test_a_child_forked_while_tasks_wait_neither_wakes_nor_harms_them(
     run_async: Callable[..., Any], segment: ManagedSharedMemory
 ) -> None:
@@ -342,30 +343,21 @@ def test_a_child_forked_while_tasks_wait_neither_wakes_nor_harms_them(
         segment.close()
         return counts
 
-    ended: list[str] = []
-
     async def body() -> None:
-        async def waiter(call: Callable[[], Awaitable[Any]], name: str) -> None:
-            await call()
-            ended.append(name)
-
-        async def locked() -> None:
-            async with condition:
-                await condition.wait()
-
         async with anyio.create_task_group() as group:
-            for call in (semaphore.acquire, event.wait, barrier.wait, locked):
-                group.start_soon(waiter, call, call.__name__)
+            for call in (semaphore.acquire, event.wait, barrier.wait):
+                group.start_soon(call)
+            group.start_soon(locked, condition)
             await until(lambda: all(waiters(primitive) == 1 for primitive in primitives))
             with forked(look) as child:
                 assert child.result() == [1, 1, 1, 1]
-            assert not ended
+            assert [waiters(primitive) for primitive in primitives] == [1, 1, 1, 1]
             semaphore.release()
             event.set()
             barrier.blocking.wait()
             async with condition:
                 condition.notify()
-        assert len(ended) == 4
+        assert [waiters(primitive) for primitive in primitives] == [0, 0, 0, 0]
 
     run_async(body)
 
@@ -430,16 +422,15 @@ class AlarmError(Exception):
 
 
 @contextlib.contextmanager
-def alarmed(act: Callable[[], object]) -> Iterator[None]:
-    """SIGALRM calls `act` and raises AlarmError within the block, which waits."""
+def alarmed(seconds: float) -> Iterator[None]:
+    """SIGALRM raises AlarmError within the block, which waits."""
 
     def handler(*_: object) -> None:
-        act()
         raise AlarmError
 
     previous = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.005)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         with pytest.raises(AlarmError):
             yield
     finally:
@@ -448,45 +439,64 @@ def alarmed(act: Callable[[], object]) -> Iterator[None]:
 
 def test_an_exception_of_a_signal_handler_ends_a_blocking_wait(segment: ManagedSharedMemory) -> None:
     semaphore, event, barrier = Semaphore(segment, None, 0), Event(segment), Barrier(segment, None, 2)
-    with alarmed(lambda: None):
+    with alarmed(0.005):
         semaphore.blocking.acquire()
-    with alarmed(lambda: None):
+    with alarmed(0.005):
         event.blocking.wait()
-    with alarmed(lambda: None):
+    with alarmed(0.005):
         barrier.blocking.wait()
     assert [waiters(primitive) for primitive in (semaphore, event, barrier)] == [0, 0, 0]
     assert not barrier.broken
 
 
-@pytest.mark.parametrize("contended", [False, True])
 def test_an_exception_of_a_signal_handler_leaves_a_condition_with_the_lock_held(
-    segment: ManagedSharedMemory, contended: bool
+    segment: ManagedSharedMemory,
 ) -> None:
+    """Also when it comes while the lock is let go, and when somebody else holds it for a while."""
     condition = Condition(segment, "c")
-    gone = threading.Event()
 
     def keep() -> None:
         with condition.blocking:
-            gone.wait()
+            os.sched_yield()
 
-    keeper = threading.Thread(target=keep)
-    condition.blocking.acquire()
-    if contended:
-        keeper.start()
-        waits(condition.lock, 1)
-
-    def act() -> None:
-        threading.Timer(0.005, gone.set).start()
-
-    with alarmed(act):
-        condition.blocking.wait()
-    assert condition.lock.statistics().mine
-    condition.release()
-    if contended:
-        assert gone.is_set()
+    for _ in range(20):
+        keeper = threading.Thread(target=keep)
+        with condition.blocking:
+            keeper.start()
+            waits(condition.lock, 1)
+            with alarmed(0.0005):
+                condition.blocking.wait()
+            assert condition.lock.statistics().mine
         keeper.join()
-    gone.wait()
     assert free(condition)
+
+
+def test_an_exception_out_of_the_release_for_a_wait_leaves_the_lock_held(
+    segment: ManagedSharedMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler runs there, when tasks or threads of this process are told of the release."""
+
+    def raising(_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            monkeypatch.undo()
+            raise AlarmError
+
+    def keep(lock: Lock | RLock) -> None:
+        with lock.blocking:
+            pass
+
+    for lock in (Lock(segment), RLock(segment)):
+        condition = Condition(segment, None, lock)
+        keeper = threading.Thread(target=keep, args=(lock,))
+        with condition.blocking:
+            keeper.start()
+            waits(lock, 1)
+            monkeypatch.setattr(type(lock), "_passed_on", raising)
+            with pytest.raises(AlarmError):
+                condition.blocking.wait()
+            assert lock.statistics().mine
+        keeper.join()
+        assert free(condition)
 
 
 # ------------------------------------------------------------------------------------------- eager tasks
@@ -499,20 +509,17 @@ async def test_eager_tasks_wait_and_need_not_wait(segment: ManagedSharedMemory) 
     semaphore, event, barrier = Semaphore(segment, None, 1), Event(segment), Barrier(segment, None, 2)
     condition = Condition(segment)
 
-    async def locked() -> bool:
-        async with condition:
-            return await condition.wait()
-
     assert asyncio.create_task(semaphore.acquire()).done()
     tasks: list[asyncio.Task[Any]] = [
-        asyncio.create_task(call()) for call in (semaphore.acquire, event.wait, barrier.wait, locked)
+        asyncio.create_task(call()) for call in (semaphore.acquire, event.wait, barrier.wait)
     ]
+    tasks.append(asyncio.create_task(locked(condition)))
     assert [waiters(primitive) for primitive in (semaphore, event, barrier, condition)] == [1, 1, 1, 1]
     semaphore.release()
     event.set()
     assert await barrier.wait() == 1
     async with condition:
         condition.notify()
-    assert await asyncio.gather(*tasks) == [True, True, 0, True]
+    assert await asyncio.gather(*tasks) == [True, True, 0, None]
     with pytest.raises(WouldBlock):
         semaphore.acquire_nowait()
