@@ -24,7 +24,7 @@ from aioipc import (
     anonymous_instance,
     unique_instance,
 )
-from tests.support.faces import FACES, THREE_LOOPS, Face, in_thread, turns, until
+from tests.support.faces import FACES, THREE_LOOPS, Face, in_thread, together, turns, until
 from tests.support.sweeping import Interrupter
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
@@ -584,17 +584,7 @@ def test_asyncio_trio_and_threads_meet_at_one_barrier(segment: ManagedSharedMemo
         for cycle in range(rounds):
             places.append((cycle, barrier.blocking.wait()))
 
-    calls: list[Callable[[], object]] = [
-        lambda: anyio.run(awaiting, backend="asyncio"),
-        lambda: anyio.run(awaiting, backend="asyncio", backend_options={"use_uvloop": True}),
-        lambda: anyio.run(awaiting, backend="trio"),
-        blocking,
-        blocking,
-    ]
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    join = together(awaiting, blocking)
+    join()
     assert sorted(places) == [(cycle, place) for cycle in range(rounds) for place in range(5)]
     assert barrier.n_waiting == 0

@@ -26,7 +26,7 @@ from aioipc import (
     unique_instance,
 )
 from tests.support.conditions import FACES, Face, free, waiting
-from tests.support.faces import THREE_LOOPS, turns, until
+from tests.support.faces import THREE_LOOPS, together, turns, until
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
 
@@ -543,21 +543,11 @@ def test_asyncio_trio_and_threads_share_one_condition(segment: ManagedSharedMemo
                 condition.blocking.wait_for(lambda: store)
                 taken.append(store.pop())
 
-    calls: list[Callable[[], object]] = [
-        lambda: anyio.run(awaiting, backend="asyncio"),
-        lambda: anyio.run(awaiting, backend="asyncio", backend_options={"use_uvloop": True}),
-        lambda: anyio.run(awaiting, backend="trio"),
-        blocking,
-        blocking,
-    ]
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for number in range(len(calls) * each):
+    join = together(awaiting, blocking)
+    for number in range(5 * each):
         with condition.blocking:
             store.append(number)
             condition.blocking.notify()
-    for thread in threads:
-        thread.join()
-    assert sorted(taken) == list(range(len(calls) * each))
+    join()
+    assert sorted(taken) == list(range(5 * each))
     assert free(condition)

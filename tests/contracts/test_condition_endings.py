@@ -172,42 +172,39 @@ def test_cancelled_in_the_instant_of_a_notification_it_goes_to_the_next_or_is_us
     run_async(body)
 
 
+async def wait_twice(condition: Condition) -> None:
+    """What is swept."""
+    async with condition:
+        for _ in range(2):
+            try:
+                await condition.wait()
+            finally:
+                assert condition.lock.statistics().mine
+
+
+async def notify_until(condition: Condition, scope: anyio.CancelScope) -> None:
+    """Until that is cancelled."""
+    while not scope.cancel_called:
+        async with condition:
+            condition.notify()
+            await turns(2)
+        await turns(2)
+
+
 def test_a_cancellation_at_any_suspension_finds_the_lock_held(
     run_async: RunAsync, condition: Condition
 ) -> None:
-    async def swept() -> None:
-        async with condition:
-            for _ in range(2):
-                try:
-                    await condition.wait()
-                finally:
-                    assert condition.lock.statistics().mine
-
-    async def rival() -> None:
-        for _ in range(4):
-            async with condition:
-                condition.notify()
-                await turns(2)
-            await turns(2)
-
     async def cancelled_at(nth: int) -> bool:
         """Whether there was an n-th suspension."""
         async with anyio.create_task_group() as group:
-            group.start_soon(rival)
-            with anyio.CancelScope() as scope, anyio.move_on_after(30):
-                interrupter = Interrupter(swept(), nth, scope.cancel)
-                group.start_soon(notify_on, scope)
+            with anyio.CancelScope() as scope:
+                group.start_soon(notify_until, condition, scope)
+                group.start_soon(notify_until, condition, scope)
+                interrupter = Interrupter(wait_twice(condition), nth, scope.cancel)
                 await interrupter
             scope.cancel()
         assert free(condition), f"cancelled at suspension {nth}"
         return interrupter.suspensions >= nth
-
-    async def notify_on(scope: anyio.CancelScope) -> None:
-        """Until it is cancelled, or through."""
-        while not scope.cancel_called:
-            async with condition:
-                condition.notify()
-            await turns(1)
 
     async def body() -> None:
         nth = 1

@@ -2,7 +2,6 @@
 asyncio's own tests of its event check is here."""
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ import trio
 import trio.testing
 
 from aioipc import ClosedError, Event, ManagedSharedMemory, Semaphore, TypeMismatchError, unique_instance
-from tests.support.faces import FACES, THREE_LOOPS, Face, turns, until
+from tests.support.faces import FACES, THREE_LOOPS, Face, together, turns, until
 from tests.support.sweeping import Interrupter
 
 RunAsync = Callable[[Callable[[], Awaitable[Any]]], Any]
@@ -370,21 +369,11 @@ def test_asyncio_trio_and_threads_wait_for_one_event(segment: ManagedSharedMemor
             event.blocking.wait()
             come.release()
 
-    calls: list[Callable[[], object]] = [
-        lambda: anyio.run(awaiting, backend="asyncio"),
-        lambda: anyio.run(awaiting, backend="asyncio", backend_options={"use_uvloop": True}),
-        lambda: anyio.run(awaiting, backend="trio"),
-        blocking,
-        blocking,
-    ]
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
+    join = together(awaiting, blocking)
     for event in go:
         event.set()
-        event.clear() if event.statistics().waiters == len(calls) else None
-        for _ in calls:
+        event.clear() if event.statistics().waiters == 5 else None
+        for _ in range(5):
             come.blocking.acquire()
-    for thread in threads:
-        thread.join()
+    join()
     assert all(event.statistics().waiters == 0 for event in go)

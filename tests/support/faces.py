@@ -4,14 +4,18 @@ await face("acquire")      # `await primitive.acquire()`, or `primitive.blocking
 async with face.entered():
 """
 
+import functools
 import sys
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+
+from tests.support.loops import run_under
 
 THREE_LOOPS = ("asyncio", "uvloop", "trio")
 
@@ -54,6 +58,21 @@ class Blocking:
 
 Face = Awaited | Blocking
 FACES = (Awaited, Blocking)
+
+
+def together(awaiting: Callable[[], Awaitable[Any]], blocking: Callable[[], Any]) -> Callable[[], None]:
+    """Starts a loop of each kind that awaits the one, and two threads that call the other; returns what waits
+    for all of them."""
+    calls = [functools.partial(run_under, loop, awaiting) for loop in THREE_LOOPS]
+    threads = [threading.Thread(target=call) for call in (*calls, blocking, blocking)]
+    for thread in threads:
+        thread.start()
+
+    def join() -> None:
+        for thread in threads:
+            thread.join()
+
+    return join
 
 
 async def in_thread(call: Callable[..., Any], *args: Any) -> Any:
