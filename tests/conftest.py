@@ -77,8 +77,8 @@ def spawn() -> Iterator[Callable[..., Peer]]:
     """`spawn(role, *args, loop="asyncio") -> Peer`; peers still running at the end are killed."""
     peers: list[Peer] = []
 
-    def start(role: Callable[..., Any] | str, *args: Any, loop: str = "asyncio") -> Peer:
-        peers.append(spawn_peer(role, *args, loop=loop))
+    def start(role: Callable[..., Any] | str, *args: Any, **options: Any) -> Peer:
+        peers.append(spawn_peer(role, *args, **options))
         return peers[-1]
 
     yield start

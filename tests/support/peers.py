@@ -21,7 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +98,24 @@ class Link:
 class Peer(Link):
     """A child process running one role; the test's end of the link."""
 
-    def __init__(self, role: Callable[..., Any] | str, *args: Any, loop: str = "asyncio") -> None:
+    def __init__(
+        self, role: Callable[..., Any] | str, *args: Any, loop: str = "asyncio", wrapper: Sequence[str] = ()
+    ) -> None:
         ours, theirs = socket.socketpair()
         super().__init__(ours)
         path = role if isinstance(role, str) else f"{role.__module__}:{role.__qualname__}"
         with theirs:
             fd = theirs.fileno()
-            command = [sys.executable, "-m", "tests.support._peer", str(fd), loop, path, json.dumps(args)]
+            command = [
+                *wrapper,
+                sys.executable,
+                "-m",
+                "tests.support._peer",
+                str(fd),
+                loop,
+                path,
+                json.dumps(args),
+            ]
             self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd])
         self.pid = self._process.pid
 
@@ -144,12 +155,15 @@ class Peer(Link):
         self.close()
 
 
-def spawn(role: Callable[..., Any] | str, *args: Any, loop: str = "asyncio") -> Peer:
+def spawn(
+    role: Callable[..., Any] | str, *args: Any, loop: str = "asyncio", wrapper: Sequence[str] = ()
+) -> Peer:
     """Start a process that calls `role(link, *args)`; an async role runs under `loop` (see loops.LOOPS).
 
-    `role` is a module-level function or "dotted.module:function"; `args` are JSON values.
+    `role` is a module-level function or "dotted.module:function"; `args` are JSON values; `wrapper` is a
+    command that runs the process.
     """
-    return Peer(role, *args, loop=loop)
+    return Peer(role, *args, loop=loop, wrapper=wrapper)
 
 
 def kill(peer: Peer) -> None:
