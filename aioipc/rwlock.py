@@ -53,7 +53,7 @@ class RWLockStatistics:
     contended: int
     """How many acquisitions had to wait, since it was constructed."""
     abandoned_count: int
-    """How many writers died holding it."""
+    """How many times somebody who came for it found that a writer had died."""
 
 
 class RWLock(_core.RWLockHandle, SharedObject):
