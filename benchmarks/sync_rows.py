@@ -95,84 +95,73 @@ def set_event(event: Any) -> Any:
     return event
 
 
-def uncontended(segment: ManagedSharedMemory, rounds: int) -> None:
-    def table(title: str, cases: dict[str, Case]) -> None:
-        compare(f"{title}, uncontended", NANOSECONDS, cases, rounds=rounds)
+Tables = dict[str, dict[str, Case]]
 
-    semaphore, reentrant = Semaphore(segment, "s", 2), RLock(segment, "r")
-    read_write = RWLock(segment, "rw")
-    limiter = CapacityLimiter(segment, "l", 2)
-    kernel = posix_ipc.Semaphore(None, posix_ipc.O_CREX, initial_value=2)
-    table(
-        "Semaphore, awaited",
-        {
+
+def semaphores(segment: ManagedSharedMemory, kernel: posix_ipc.Semaphore) -> Tables:
+    semaphore = Semaphore(segment, "s", 2)
+    return {
+        "Semaphore, awaited": {
             "aioipc.Semaphore": entered(always(semaphore)),
             "asyncio.Semaphore (one process)": entered(always(asyncio.Semaphore(2))),
             "anyio.Semaphore (one process)": entered(always(anyio.Semaphore(2)), TURNS // 10),
         },
-    )
-    table(
-        "Semaphore, blocking",
-        {
+        "Semaphore, blocking": {
             "aioipc.Semaphore.blocking": blocked(always(semaphore.blocking)),
             "multiprocessing.Semaphore": blocked(always(SPAWN.Semaphore(2))),
             "threading.Semaphore (one process)": blocked(always(threading.Semaphore(2))),
             "posix_ipc.Semaphore": blocked(always(kernel)),
         },
-    )
-    kernel.unlink()
-    table(
-        "RLock",
-        {
+        "CapacityLimiter, awaited": {
+            "aioipc.CapacityLimiter": entered(always(CapacityLimiter(segment, "l", 2))),
+            "anyio.CapacityLimiter (one process)": entered(always(anyio.CapacityLimiter(2)), TURNS // 10),
+        },
+    }
+
+
+def locks(segment: ManagedSharedMemory) -> Tables:
+    reentrant, read_write = RLock(segment, "r"), RWLock(segment, "rw")
+    return {
+        "RLock": {
             "aioipc.RLock, awaited": entered(always(reentrant)),
             "aioipc.RLock.blocking": blocked(always(reentrant.blocking)),
             "multiprocessing.RLock": blocked(always(SPAWN.RLock())),
             "threading.RLock (one process)": blocked(always(threading.RLock())),
         },
-    )
-    table(
-        "RWLock, awaited",
-        {
+        "RWLock, awaited": {
             "aioipc.RWLock.read()": entered(read_write.read),
             "aioipc.RWLock.write()": entered(read_write.write),
             "asyncio.Lock (one process, no readers)": entered(always(asyncio.Lock())),
         },
-    )
-    table(
-        "CapacityLimiter, awaited",
-        {
-            "aioipc.CapacityLimiter": entered(always(limiter)),
-            "anyio.CapacityLimiter (one process)": entered(always(anyio.CapacityLimiter(2)), TURNS // 10),
-        },
-    )
-    table(
-        "Condition, entered and notified",
-        {
-            "aioipc.Condition": notifying(always(Condition(segment, "c"))),
-            "asyncio.Condition (one process)": notifying(asyncio.Condition),
-        },
-    )
-    table(
-        "Event that is set, awaited",
-        {
-            "aioipc.Event": repeated(set_event(Event(segment, "e")).wait),
-            "asyncio.Event (one process)": repeated(lambda: set_event(asyncio.Event()).wait()),
-        },
-    )
-    table(
-        "Barrier of one party, awaited",
-        {
-            "aioipc.Barrier": repeated(Barrier(segment, "b", 1).wait),
-            "asyncio.Barrier (one process)": repeated(lambda: asyncio.Barrier(1).wait()),
-        },
-    )
-    table(
-        "Once that is done, and Leader (nobody has them)",
-        {
+        "Once that is done, and Leader (nobody has them)": {
             "aioipc.Once": entered(always(Once(segment, "o"))),
             "aioipc.Leader": entered(always(Leader(segment, "d"))),
         },
-    )
+    }
+
+
+def signals(segment: ManagedSharedMemory) -> Tables:
+    return {
+        "Condition, entered and notified": {
+            "aioipc.Condition": notifying(always(Condition(segment, "c"))),
+            "asyncio.Condition (one process)": notifying(asyncio.Condition),
+        },
+        "Event that is set, awaited": {
+            "aioipc.Event": repeated(set_event(Event(segment, "e")).wait),
+            "asyncio.Event (one process)": repeated(lambda: set_event(asyncio.Event()).wait()),
+        },
+        "Barrier of one party, awaited": {
+            "aioipc.Barrier": repeated(Barrier(segment, "b", 1).wait),
+            "asyncio.Barrier (one process)": repeated(lambda: asyncio.Barrier(1).wait()),
+        },
+    }
+
+
+def uncontended(segment: ManagedSharedMemory, rounds: int) -> None:
+    kernel = posix_ipc.Semaphore(None, posix_ipc.O_CREX, initial_value=2)
+    for title, cases in (semaphores(segment, kernel) | locks(segment) | signals(segment)).items():
+        compare(f"{title}, uncontended", NANOSECONDS, cases, rounds=rounds)
+    kernel.unlink()
 
 
 # ---- ten thousand waiters -------------------------------------------------------------------------------
