@@ -173,13 +173,14 @@ class BlockingSemaphore:
         return self._semaphore.locked()
 
     def __enter__(self) -> Literal[True]:
-        self.acquire()
+        if not self._semaphore._take():
+            self.acquire()
         return True
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.release()
+        self._semaphore.release()
 
     def __repr__(self) -> str:
         return f"<blocking view of {self._semaphore!r}>"
