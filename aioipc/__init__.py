@@ -1,5 +1,6 @@
 """Shared memory, locks and containers for processes on one Linux machine, awaitable and crash-safe."""
 
+from . import named
 from ._names import SegmentInfo
 from ._native._core import Block, BlockingLock, BlockingQueue, ReadOnlyBlock
 from ._native._msgpack import View
@@ -137,6 +138,7 @@ __all__ = [
     "BlockingOnce",
     "Leader",
     "BlockingLeader",
+    "named",
     # queues
     "Queue",
     "Lease",

@@ -1,5 +1,6 @@
 """Fixtures of every test.
 
+    named_home        a segment of the test's own for `aioipc.named`, also in its children
     run_async(body)   runs `async def body()` under each of asyncio, asyncio debug, uvloop and trio
     segment_name      a name of its own for each test; what is left under it is removed
     spawn(role, ...)  a real child process led step by step (tests/support/peers.py)
@@ -70,6 +71,16 @@ def segment_name() -> Iterator[str]:
     from aioipc import ManagedSharedMemory
 
     ManagedSharedMemory.remove(name)
+
+
+@pytest.fixture
+def named_home(segment_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a segment of the test's own for `aioipc.named` and its children; made when it is used."""
+    monkeypatch.setenv("AIOIPC_NAMED", segment_name)
+    yield segment_name
+    from aioipc import _home
+
+    _home._close_quietly()  # as at the end of a process
 
 
 @pytest.fixture

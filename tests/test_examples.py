@@ -35,6 +35,12 @@ OUTPUT: dict[Run, list[str]] = {
         ("06_pipeline.py", loop): ["killed: 1", "results right: True", "delivered twice: [123]"]
         for loop in ("asyncio", "uvloop", "trio")
     },
+    ("08_named.py",): [
+        "runs already: a Lock, held by my parent: True",
+        "runs; the one before was killed: False",
+        "runs; the one before was killed: True",
+        "removed: True, still there: False",
+    ],
     ("30_struct.py",): ["the child reads 1.08 150 1.0799", "readers: 1"],
     ("31_array.py",): ["[81, 100, 121] 121"],
     ("32_offset_ptr.py",): ["the child reads [3, 2, 1]"],
@@ -49,6 +55,7 @@ OUTPUT: dict[Run, list[str]] = {
 SUITES = ["07_test_suite.py"]  # run by pytest
 
 
+@pytest.mark.usefixtures("named_home")
 @pytest.mark.parametrize("run", OUTPUT, ids=" ".join)
 def test_an_example_prints_what_it_promises(run: Run) -> None:
     name, *arguments = run

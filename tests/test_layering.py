@@ -76,6 +76,8 @@ PYTHON_LEVELS = (
     {"private_memory", "read_only"},
     {"anonymous_memory", "named_segment"},
     {"mapped_file", "shared_memory"},
+    {"_home"},
+    {"named"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
     {"mypy", "testing"},
     {"demo"},

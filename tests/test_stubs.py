@@ -56,3 +56,29 @@ def test_the_stubs_of_the_bindings_are_true(tmp_path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+NAMED = """
+from typing import assert_type
+import aioipc
+from aioipc import named
+
+assert_type(named.Lock("a"), aioipc.Lock)
+assert_type(named.Lock("a", spin_us=1), aioipc.Lock)
+assert_type(named.Semaphore("b", 4), aioipc.Semaphore)
+assert_type(named.Condition("c", named.RLock("d")), aioipc.Condition)
+assert_type(named.RWLock("e", fair=True), aioipc.RWLock)
+assert_type(named.CapacityLimiter("f", 2.0), aioipc.CapacityLimiter)
+named.Lock("a", spin=1)  # type: ignore[call-arg]
+named.Lock("a", spin_us="1")  # type: ignore[arg-type]
+named.Lock()  # type: ignore[call-arg]
+named.Lock(None)  # type: ignore[arg-type]
+"""
+
+
+def test_named_primitives_have_the_types_and_arguments_of_their_own(tmp_path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(NAMED)
+    command = [sys.executable, "-m", "mypy", f"--config-file={ROOT / 'pyproject.toml'}", str(program)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
