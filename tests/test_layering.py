@@ -33,6 +33,7 @@ CORE_LEVELS = (
 # Files that are a part of a unit of another name.
 CORE_PARTS = {
     "os_linux": "os",
+    "os_file_lock": "os",
     "heap_check": "heap",
     "names": "catalog",
     "catalog_check": "catalog",

@@ -22,8 +22,8 @@ ALLOWED = r"""
 .*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Lent|Message|PinnedValue|SeenItems|Sleeper)
 # for the type checker alone
 .*\._core\.Peeked
-# the stub names the parameter of __cinit__
-.*\._core\.Opening\.__init__
+# the stub names the parameters of __cinit__
+.*\._core\.(KernelLock|Opening)\.__init__
 .*\._msgpack\.(Bytes|Ink|Piece|Walk)
 # what the module itself imports
 .*\._msgpack\.(ItemsView|KeysView|ValuesView|datetime|timedelta|timezone|msgpack|ClosedError|CorruptSegmentError)
@@ -31,7 +31,7 @@ ALLOWED = r"""
 .*\._core\.(Attachment|Block|BlockingLock|Lockable|Opening|Pin|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._core\.(Attachment|Block|BlockingLock|DictHandle|Handle|LockHandle|Opening|Operation|Pin|QueueHandle|QueueOperation)
 .*\._core\.(AtomicHandle|DescribedPin|FieldType|ItemsHandle|Place|PointerHandle|StreamHandle|StructHandle)
-.*\._core\.(Attachment|Block|BlockingLock|Lockable|Opening|Pin|ReadOnlyBlock|Reader|Region|Seen|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
+.*\._core\.(Attachment|Block|BlockingLock|KernelLock|Lockable|Opening|Pin|ReadOnlyBlock|Reader|Region|Seen|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._msgpack\.Owner
 """
 

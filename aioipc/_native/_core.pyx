@@ -148,7 +148,9 @@ cdef dict _ERRORS = {
         "{what}: {fault} at offset {offset:#x}: found {found:#x}, expected {expected:#x}",
     ),
 }
-cdef dict _SYSTEM_ERRORS = {1: PermissionDeniedError, 13: PermissionDeniedError, 2: NotFoundError}
+cdef dict _SYSTEM_ERRORS = {
+    1: PermissionDeniedError, 13: PermissionDeniedError, 30: PermissionDeniedError, 2: NotFoundError,
+}
 cdef dict _SYSTEM_HINTS = {
     12: "; the address space is limited (RLIMIT_AS, `ulimit -v`): lower max_size or raise the limit",
     24: "; the process has too many open files (RLIMIT_NOFILE, `ulimit -n`)",
@@ -305,3 +307,4 @@ include "_atomic.pxi"
 include "_pointer.pxi"
 include "_stream.pxi"
 include "_reader.pxi"
+include "_file_lock.pxi"

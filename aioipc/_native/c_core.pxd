@@ -428,7 +428,21 @@ cdef extern from "aipc.h":
     uint64_t aipc_os_now() nogil
     uint32_t aipc_os_cpus()
     uint64_t aipc_os_thread()
+    uint64_t aipc_os_pid()
     void aipc_os_yield() nogil
+
+    ctypedef struct aipc_os_file:
+        cbool flock
+        int fd, ready
+        uint64_t device, inode
+
+    aipc_status aipc_os_file_open(aipc_os_file *file, const char *path, cbool shared, cbool create, uint32_t mode,
+                                  int *error) nogil
+    void aipc_os_file_close(aipc_os_file *file) nogil
+    aipc_status aipc_os_file_lock(aipc_os_file *file, cbool shared, int *error) nogil
+    aipc_status aipc_os_file_probe(aipc_os_file *file, cbool shared, int64_t *pid, int *error) nogil
+    aipc_status aipc_os_file_wait_begin(aipc_os_file *file, cbool shared, int *ready, int *error)
+    aipc_status aipc_os_file_wait_end(aipc_os_file *file, int *error) nogil
 
     # --- retire.h
     aipc_status aipc_value_pin(aipc_seg *seg, uint64_t block, uint32_t *pin)

@@ -1,4 +1,4 @@
-/* The one door to the operating system: every system call of the core is in os_linux.c.
+/* The one door to the operating system: every system call of the core is in os_linux.c, or os_file_lock.c.
  *
  * All functions return a status; AIPC_SYSTEM leaves errno in *error.  None allocates; none waits
  * longer than its arguments say.  Descriptors are opened O_CLOEXEC.
@@ -6,6 +6,7 @@
 #ifndef AIPC_OS_H
 #define AIPC_OS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,6 +59,36 @@ aipc_status aipc_os_test_bytes(int fd, int64_t first, int64_t count, int *error)
  * PROT_NONE, MADV_DONTFORK, and closes fd. */
 aipc_status aipc_os_pin_description(int fd, void **page, int *error);
 void aipc_os_unpin_description(void *page);
+
+/* Locks of the kernel's on whole files, which other programs see.  Each has an open file description of its
+ * own: two in one process exclude each other, and closing another descriptor of the file drops nothing.  A forked
+ * child has none of its parent's: they are closed there, fd is -1.  Used by one thread at a time. */
+typedef struct aipc_os_file {
+    bool flock;             /* set by the caller: flock(2), else F_OFD_SETLK, which fcntl's own locks respect */
+    int fd;                 /* -1: closed */
+    uint64_t device, inode;
+    int ready;              /* -1: no thread waits */
+    bool shared;            /* what the thread waits for */
+    int failed;             /* errno of the thread's */
+    pthread_t thread;
+    struct aipc_os_file *next;
+} aipc_os_file;
+
+/* Opens the file for a lock of that kind; creates it if `create`, with exactly that mode. */
+aipc_status aipc_os_file_open(aipc_os_file *file, const char *path, bool shared, bool create, uint32_t mode,
+                              int *error);
+/* Ends the wait, unlocks and closes.  Harmless when it is closed. */
+void aipc_os_file_close(aipc_os_file *file);
+/* AIPC_AGAIN: somebody else's lock is in the way. */
+aipc_status aipc_os_file_lock(aipc_os_file *file, bool shared, int *error);
+/* AIPC_AGAIN: a lock of that kind would have to wait for another; its holder's pid where it has one, else 0.
+ * flock(2) cannot be asked: it is locked for an instant. */
+aipc_status aipc_os_file_probe(aipc_os_file *file, bool shared, int64_t *pid, int *error);
+/* Starts a thread that waits for the lock; *ready becomes readable when it has it, or has failed. */
+aipc_status aipc_os_file_wait_begin(aipc_os_file *file, bool shared, int *ready, int *error);
+/* Ends the thread.  AIPC_OK: it has the lock.  AIPC_AGAIN: it had to give up, or there was none; should it have
+ * got the lock in that instant, closing drops it. */
+aipc_status aipc_os_file_wait_end(aipc_os_file *file, int *error);
 
 /* Shared futex.  wait returns when *word != seen, woken, timed out or interrupted. */
 void aipc_os_futex_wait(const uint32_t *word, uint32_t seen, uint64_t timeout_ns);
