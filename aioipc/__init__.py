@@ -35,6 +35,7 @@ from .errors import (
     WouldBlock,
 )
 from .event import BlockingEvent, Event, EventStatistics
+from .file_lock import BlockingFileGuard, BlockingFileLock, FileGuard, FileLock, FileLockStatistics
 from .items import Items
 from .leader import BlockingLeader, Leader
 from .lock import Lock, LockStatistics
@@ -139,6 +140,12 @@ __all__ = [
     "Leader",
     "BlockingLeader",
     "named",
+    # locks on files
+    "FileLock",
+    "FileGuard",
+    "BlockingFileLock",
+    "BlockingFileGuard",
+    "FileLockStatistics",
     # queues
     "Queue",
     "Lease",

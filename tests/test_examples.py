@@ -41,6 +41,12 @@ OUTPUT: dict[Run, list[str]] = {
         "runs; the one before was killed: True",
         "removed: True, still there: False",
     ],
+    ("09_file_lock.py",): [
+        "flock(1) holds it: True",
+        "a task waits, and the event loop runs on: True",
+        "the task has it, and flock(1) gets it: False",
+        "beside two readers flock -s gets it: True",
+    ],
     ("30_struct.py",): ["the child reads 1.08 150 1.0799", "readers: 1"],
     ("31_array.py",): ["[81, 100, 121] 121"],
     ("32_offset_ptr.py",): ["the child reads [3, 2, 1]"],

@@ -78,7 +78,9 @@ PYTHON_LEVELS = (
     {"anonymous_memory", "named_segment"},
     {"mapped_file", "shared_memory"},
     {"_home"},
-    {"named"},
+    {"_file_turn", "named"},
+    {"_file_hold"},
+    {"file_lock"},
     {"__init__"},  # re-exports; only what stands on top of the library imports it
     {"mypy", "testing"},
     {"demo"},

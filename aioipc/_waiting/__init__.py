@@ -21,7 +21,7 @@ from .._native._core import Attachment, Opening
 from . import _asyncio
 from ._doorbell import Doorbell, Waitable, all_of, find, sweep
 
-__all__ = ["checkpoint", "close", "passed_on", "shielded", "wait"]
+__all__ = ["checkpoint", "close", "passed_on", "readable", "shielded", "wait"]
 
 
 def _under_trio() -> bool:
@@ -43,6 +43,16 @@ async def checkpoint() -> None:
 async def wait(handle: Waitable) -> None:
     """Waits until `handle` has what it waits for, first come first served; ClosedError when it never can."""
     await _doorbell(handle.opening.attachment).wait(handle)
+
+
+async def readable(fd: int) -> None:
+    """Waits until something can be read from a descriptor that nobody else in this loop waits for."""
+    if _core.checkpoint_wanted():
+        from . import _trio
+
+        await _trio.readable(fd)
+    else:
+        await _asyncio.readable(fd)
 
 
 async def _run(operation: _core.Operation) -> Any:

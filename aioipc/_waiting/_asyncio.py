@@ -87,3 +87,20 @@ def doorbell(attachment: Attachment) -> Doorbell:
     """The running loop's doorbell."""
     loop = asyncio.get_running_loop()
     return find(attachment, loop) or AsyncioDoorbell(attachment, loop)
+
+
+async def readable(fd: int) -> None:
+    """Waits until something can be read from the descriptor."""
+    loop = asyncio.get_running_loop()
+    parked = loop.create_future()
+    loop.add_reader(fd, _resume, parked)
+    try:
+        await parked
+    finally:
+        if not loop.is_closed():
+            loop.remove_reader(fd)
+
+
+def _resume(parked: asyncio.Future[None]) -> None:
+    if not parked.done():
+        parked.set_result(None)

@@ -13,6 +13,7 @@ from .._native._core import Attachment
 from ._doorbell import Doorbell, Place, Waitable, find
 
 checkpoint = trio.lowlevel.checkpoint
+readable = trio.lowlevel.wait_readable
 
 
 class TrioDoorbell(Doorbell):
