@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from . import _waiting
@@ -39,8 +38,8 @@ class CapacityLimiterStatistics:
 class CapacityLimiter(_core.LimiterHandle, SharedObject):
     """Limits how many tasks or threads of all processes do something at once, as `anyio.CapacityLimiter`.
 
-    Parameters: the segment; the name (found or constructed), none for a new anonymous one; `total_tokens`, at
-    least 1, or `math.inf`; needed to construct it.  Another number than an existing limiter's raises
+    Parameters: the segment; the name (found or constructed), none for a new anonymous one; `total_tokens`, a
+    number or `math.inf`; needed to construct it.  Another number than an existing limiter's raises
     OptionMismatchError.
 
     A borrower holds one token at a time: the task, the thread through `.blocking`, or any hashable object
@@ -104,14 +103,6 @@ class CapacityLimiter(_core.LimiterHandle, SharedObject):
         total, borrowed, *_ = self._statistics()
         return math.inf if total is None else total - borrowed
 
-    def acquire(self) -> "Coroutine[Any, Any, None]":
-        """Borrows a token for the running task, waiting for it as long as it takes.
-
-        RuntimeError when the task holds one already; ClosedError when the segment is closed or the limiter
-        destroyed.
-        """
-        return self._acquiring(None)
-
     def acquire_on_behalf_of(self, borrower: object) -> "Coroutine[Any, Any, None]":
         """`acquire` for another borrower than the running task."""
         return self._acquiring(borrower)
@@ -156,14 +147,6 @@ class CapacityLimiter(_core.LimiterHandle, SharedObject):
     def __exit__(self, *_: object) -> None:
         """There for `with` to reach `__enter__`, which says what to use instead."""
 
-    async def __aenter__(self) -> None:
-        await self.acquire()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.release()
-
     def _passed_on(self) -> None:
         _waiting.passed_on(self.opening.attachment)
 
@@ -173,13 +156,10 @@ class CapacityLimiter(_core.LimiterHandle, SharedObject):
         return f"[{record.borrowed_tokens}/{record.total_tokens} borrowed{waiters}]"
 
 
-class BlockingCapacityLimiter:
+class BlockingCapacityLimiter(_core.BlockingLimiter):
     """A CapacityLimiter for threads: blocks the calling thread, with the GIL released, and obeys Ctrl-C."""
 
-    __slots__ = ("_limiter",)
-
-    def __init__(self, limiter: CapacityLimiter) -> None:
-        self._limiter = limiter
+    __slots__ = ()
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Borrows a token for this thread; waits up to `timeout` seconds, None for ever.  False: the time was
@@ -199,14 +179,6 @@ class BlockingCapacityLimiter:
         """`release` for another borrower than this thread."""
         self._limiter._give(borrower)
 
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.release()
-
     def __repr__(self) -> str:
         return f"<blocking view of {self._limiter!r}>"
 
@@ -217,6 +189,6 @@ def _tokens(total: float) -> int | None:
         return None
     if not isinstance(total, int):
         raise TypeError(f"total_tokens must be an int or math.inf, not {total!r}")
-    if not 1 <= total < 1 << 32:
-        raise ValueError(f"total_tokens must be at least 1, and less than 2**32, not {total!r}")
+    if not 0 <= total < 1 << 32:
+        raise ValueError(f"total_tokens must be at least 0, and less than 2**32, not {total!r}")
     return total

@@ -28,7 +28,7 @@ ALLOWED = r"""
 # what the module itself imports
 .*\._msgpack\.(ItemsView|KeysView|ValuesView|datetime|timedelta|timezone|msgpack|ClosedError|CorruptSegmentError)
 # `disjoint_base` needs a newer typing_extensions than users may have
-.*\._core\.(Attachment|Block|BlockingLock|Lockable|Opening|Pin|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
+.*\._core\.(Attachment|Block|BlockingEntrance|BlockingLimiter|BlockingLock|Lockable|Opening|Pin|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._core\.(Attachment|Block|BlockingLock|DictHandle|Handle|LockHandle|Opening|Operation|Pin|QueueHandle|QueueOperation)
 .*\._core\.(AtomicHandle|DescribedPin|FieldType|ItemsHandle|Place|PointerHandle|StreamHandle|StructHandle)
 .*\._core\.(Attachment|Block|BlockingLock|KernelLock|Lockable|Opening|Pin|ReadOnlyBlock|Reader|Region|Seen|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
