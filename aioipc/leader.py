@@ -1,6 +1,5 @@
 """Leader: one process of many leads, until it resigns or dies."""
 
-from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
 from ._native import _core
@@ -42,11 +41,6 @@ class Leader(_core.LeaderHandle, Lockable):
         self._attach(segment, name)
         self.spin_us = 0
 
-    async def campaign(self) -> int:
-        """Waits until this process leads; returns its term.  ClosedError when the object is destroyed."""
-        term: int = await self._campaign()
-        return term
-
     def campaign_nowait(self) -> int:
         """Leads if nobody else does; WouldBlock otherwise."""
         if not self._campaign_nowait(False):
@@ -76,14 +70,6 @@ class Leader(_core.LeaderHandle, Lockable):
         """Who leads at this moment, and how many are candidates, as a frozen record."""
         return self._record()
 
-    async def __aenter__(self) -> int:
-        return await self.campaign()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.resign()
-
     def _found(self) -> None:
         self.spin_us = 0
 
@@ -91,32 +77,22 @@ class Leader(_core.LeaderHandle, Lockable):
         return super()._describe().replace("[locked by", "[led by").replace("[unlocked", "[vacant")
 
 
-class BlockingLeader:
+class BlockingLeader(_core.BlockingEntrance):
     """Leadership for threads."""
 
-    __slots__ = ("_leader",)
-
-    def __init__(self, leader: Leader) -> None:
-        self._leader = leader
+    __slots__ = ()
+    _handle: Leader
 
     def campaign(self, timeout: float | None = None) -> int | None:
         """Blocks until this process leads, `timeout` seconds at most: its term,
         None when the time was over."""
-        term: int | None = self._leader._block(timeout)
+        term: int | None = self._handle._block(timeout)
         return term
 
     def resign(self) -> None:
         """Leads no more; NotOwnerError when this process does not lead."""
-        self._leader._resign(True)
+        self._handle._resign(True)
 
-    def __enter__(self) -> int:
-        term: int = self._leader._block(None)
-        return term
+    if TYPE_CHECKING:
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.resign()
-
-    def __repr__(self) -> str:
-        return f"<blocking view of {self._leader!r}>"
+        def __enter__(self) -> int: ...

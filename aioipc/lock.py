@@ -27,9 +27,9 @@ class LockStatistics:
     owner_pid: int | None
     """The holder's process, in its own pid namespace."""
     owner_task: str | None
-    """The name of the holder's task (its first 32 bytes), or "thread 1234", the kernel's number of its
-    thread; of the last one that held it, when that died.  For people: for an instant after the lock
-    changed hands it is another's."""
+    """The name of the holder's task (its first 32 bytes; trio's own names: the last), or "thread 1234", the
+    kernel's number of its thread; of the last one that held it, when that died.  For people: for an instant
+    after the lock changed hands it is another's."""
     waiters: int
     """Tasks and threads of all processes that stand in its queue."""
     contended: int

@@ -1,6 +1,5 @@
 """Once: one process does the start-up job, the others wait for its success."""
 
-from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
 from ._native import _core
@@ -54,24 +53,6 @@ class Once(_core.OnceHandle, Lockable):
         """Who does it at this moment, and how many wait, as a frozen record."""
         return self._record()
 
-    async def __aenter__(self) -> bool:
-        first: bool = await self._enter()
-        return first
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._leave(kind is None, False)
-
-    def _leave(self, succeeded: bool, thread: bool) -> None:
-        """After the block, of whoever was first or not."""
-        if self._done() or not self._record().mine:
-            return
-        if succeeded:
-            self._finish(thread)
-        else:
-            self._fail(thread)
-
     def _found(self) -> None:
         self.spin_us = 0
 
@@ -79,27 +60,17 @@ class Once(_core.OnceHandle, Lockable):
         return "[done]" if self.done else super()._describe()
 
 
-class BlockingOnce:
+class BlockingOnce(_core.BlockingEntrance):
     """A Once for threads: `with once.blocking as first:`."""
 
-    __slots__ = ("_once",)
-
-    def __init__(self, once: Once) -> None:
-        self._once = once
+    __slots__ = ()
+    _handle: Once
 
     @property
     def done(self) -> bool:
         """Whether it was done."""
-        return self._once.done
+        return self._handle.done
 
-    def __enter__(self) -> bool:
-        first: bool = self._once._block(None)
-        return first
+    if TYPE_CHECKING:
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._once._leave(kind is None, True)
-
-    def __repr__(self) -> str:
-        return f"<blocking view of {self._once!r}>"
+        def __enter__(self) -> bool: ...

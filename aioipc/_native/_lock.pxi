@@ -158,6 +158,10 @@ cdef class Lockable(Handle):
             self._passed_on()
         return 0
 
+    cdef int left(self, bint failed, bint thread) except -1:
+        """The block that it was held for has ended."""
+        return self.give(thread)
+
     cdef int hand_over(self) except -1:
         global shield
         cdef aipc_ctx *ctx = self.lock.attachment.enter()
@@ -318,6 +322,11 @@ cdef class AcquireOperation(Operation):
     cdef uint64_t spin_ns
     cdef bint thread
 
+    cdef int known(self, object who) except -1:
+        self.name = name_of(who)
+        self.who = who
+        return 0
+
     cdef bint settles(self, aipc_status status) except -1:
         """Whether it has come to its end."""
         if not self.handle.got(status, self.who, self.name):
@@ -328,9 +337,7 @@ cdef class AcquireOperation(Operation):
     cdef object attempt(self):
         self.handle.attached("lock")
         if self.who is None:
-            who = who_runs(self.thread)
-            self.name = name_of(who)
-            self.who = who
+            self.known(who_runs(self.thread))
         if (self.handle.reentered(self.who) or self.settles(self.lock.try_acquire())
                 or self.settles(self.lock.spin(self.spin_ns))):
             return self.outcome

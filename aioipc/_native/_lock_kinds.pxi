@@ -19,6 +19,7 @@ cdef class RLockHandle(LockHandle):
         cdef RLockPin pin = <RLockPin>self.lock
         if pin.depth == 0 or pin.owner != who:
             return False
+        self.usable("lock")
         pin.depth += 1
         return True
 
@@ -26,6 +27,18 @@ cdef class RLockHandle(LockHandle):
         cdef RLockPin pin = <RLockPin>self.lock
         pin.owner, pin.depth = who, 1
         Lockable.taken(self, who, name)
+
+    @cython.binding(False)
+    def acquire(self):
+        """Takes the lock for the task that calls this, waiting for it as long as it takes; gives True.
+
+        Otherwise as `Lock.acquire`.
+        """
+        who = running_task()  # not who awaits it: that may be a task of asyncio.wait_for's own
+        cdef AcquireOperation operation = self.acquiring(True)
+        if who is not None:
+            operation.known(who)
+        return operation
 
     cdef int give(self, bint thread) except -1:
         cdef RLockPin pin = <RLockPin>self.lock
@@ -65,7 +78,40 @@ cdef class RLockHandle(LockHandle):
         return (<RLockPin>self.lock).depth
 
 
-cdef class OnceHandle(Lockable):
+cdef class EnteredHandle(Lockable):
+    """What is entered for a block, and says more than that it is held."""
+
+    @cython.binding(False)
+    def __aenter__(self):
+        return self.acquiring(None)
+
+    @cython.binding(False)
+    def __aexit__(self, kind, value, traceback):
+        self.left(kind is not None, False)
+        return DONE
+
+
+cdef class BlockingEntrance:
+    """The blocking view of such a handle: here so that nothing can be raised between getting it and holding it."""
+
+    cdef readonly EnteredHandle _handle
+
+    def __init__(self, EnteredHandle handle not None):
+        self._handle = handle
+
+    @cython.binding(False)
+    def __enter__(self):
+        return self._handle._block(None)
+
+    @cython.binding(False)
+    def __exit__(self, kind, value, traceback):
+        self._handle.left(kind is not None, True)
+
+    def __repr__(self):
+        return f"<blocking view of {self._handle!r}>"
+
+
+cdef class OnceHandle(EnteredHandle):
     """A lock around something that is to be done once: closed for ever when it is done."""
 
     cdef bint refused(self, aipc_status status) except -1:
@@ -74,15 +120,21 @@ cdef class OnceHandle(Lockable):
     cdef object outcome(self, aipc_status status, object wanted):
         return status == AIPC_OK  # else it was done
 
-    def _enter(self):
-        """`async with once`: True for who is to do it, False when it was done."""
-        return self.acquiring(None)
+    cdef int left(self, bint failed, bint thread) except -1:
+        """After the block, of whoever was first or not."""
+        cdef aipc_lock_stats stats
+        if self._done():
+            return 0
+        aipc_lock_stats_get(self.lock.seg, self.lock.lock, &stats)
+        if not stats.mine:
+            return 0
+        return self.give(thread) if failed else self.finish(thread)
 
     def _done(self) -> bool:
         self.attached("once")
         return aipc_lock_closed(self.lock.lock) and not self.lock.gone()
 
-    def _finish(self, bint thread):
+    cdef int finish(self, bint thread) except -1:
         """It is done: whoever waits goes on."""
         cdef aipc_ctx *ctx
         self.attached("once")
@@ -93,13 +145,10 @@ cdef class OnceHandle(Lockable):
         check(self.lock.seg, status, "finishing what is done once")
         if self.lock.local[0] > 0:
             self._passed_on()
-
-    def _fail(self, bint thread):
-        """It failed: the next one is to do it."""
-        self.give(thread)
+        return 0
 
 
-cdef class LeaderHandle(Lockable):
+cdef class LeaderHandle(EnteredHandle):
     """A lock whose holder has a term."""
 
     cdef inline aipc_leader *leader(self) noexcept:
@@ -112,8 +161,9 @@ cdef class LeaderHandle(Lockable):
     cdef object outcome(self, aipc_status status, object wanted):
         return aipc_load_seq_cst64(&self.leader().term)
 
-    def _campaign(self):
-        """`await leader.campaign()`: the term."""
+    @cython.binding(False)
+    def campaign(self):
+        """Waits until this process leads; gives its term.  ClosedError when the object is destroyed."""
         return self.acquiring(None)
 
     def _campaign_nowait(self, bint thread) -> bool:

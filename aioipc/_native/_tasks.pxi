@@ -4,7 +4,8 @@ cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
 cdef enum:
-    THREAD = 1  # no name begins with this byte and seven zeros
+    THREAD = 1  # no name begins with this byte, seven zeros and something else
+    NAME_SIZE = 32
 
 # Set by aioipc._waiting.
 cdef object _running_loop = None, _task_of_loop = None, _task_elsewhere = None
@@ -53,7 +54,7 @@ cdef str name_of(object who):
     try:
         return who.get_name()
     except AttributeError:
-        return str(who.name)
+        return str(who.name)[-NAME_SIZE:]  # trio's begin with the module
 
 
 cdef void write_name(uint64_t *words, str name) noexcept:
@@ -79,6 +80,6 @@ cdef str read_name(const uint64_t *words):
     cdef int i
     for i in range(4):
         room[i] = aipc_load_relaxed64(&words[i])
-    if room[0] == THREAD:
+    if room[0] == THREAD and room[1] != 0:
         return f"thread {room[1]}"
     return (<char *>room)[:sizeof(room)].rstrip(b"\0").decode("utf-8", "ignore") or None
