@@ -1,8 +1,7 @@
 """RWLock: many read at once, or one writes."""
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, NoReturn
 
 from . import _waiting
 from ._native import _core
@@ -102,16 +101,16 @@ class RWLock(_core.RWLockHandle, SharedObject):
 
     def read(self) -> "RWGuard":
         """To read, beside other readers: `async with lock.read():`."""
-        return RWGuard(self, "read")
+        return RWGuard(self, _core.READ)
 
     def write(self) -> "RWGuard":
         """To write, alone: `async with lock.write():`."""
-        return RWGuard(self, "write")
+        return RWGuard(self, _core.WRITE)
 
     def upgradable(self) -> "RWGuard":
         """To read, beside readers but no second upgradable or writer: `async with lock.upgradable() as
         guard:`."""
-        return RWGuard(self, "upgradable")
+        return RWGuard(self, _core.UPGRADABLE)
 
     @property
     def blocking(self) -> "BlockingRWLock":
@@ -165,20 +164,24 @@ class RWLock(_core.RWLockHandle, SharedObject):
 
 
 class _Guard:
-    """One hold of a read-write lock, and what it can be turned into."""
+    """What both kinds of guards do without waiting.
 
-    __slots__ = ("_level", "_lock", "_wanted")
-    _thread: ClassVar[bool]
+    Their shells stand before it among their bases, as those of Lockable.
+    """
 
-    def __init__(self, lock: RWLock, wanted: RWLevel) -> None:
-        self._lock = lock
-        self._wanted: RWLevel = wanted
-        self._level: RWLevel | None = None
+    __slots__ = ()
 
-    @property
-    def level(self) -> RWLevel | None:
-        """What this guard holds now: "read", "upgradable", "write" or None."""
-        return self._level
+    if TYPE_CHECKING:
+
+        @property
+        def level(self) -> RWLevel | None: ...
+
+        @property
+        def _lock(self) -> RWLock: ...
+
+        def _take(self) -> bool: ...
+
+        def _convert(self, wanted: int) -> bool: ...
 
     @property
     def abandoned(self) -> bool:
@@ -187,16 +190,8 @@ class _Guard:
 
     def acquire_nowait(self) -> None:
         """Acquires what the guard was made for if that needs no waiting; raises WouldBlock otherwise."""
-        self._must_be_free()
-        if not self._lock._take(_LEVELS[self._wanted], self._thread):
-            raise WouldBlock(f"{self._lock!r} cannot be had to {self._wanted!r} now: wait with acquire()")
-        self._level = self._wanted
-
-    def release(self) -> None:
-        """Lets go; RuntimeError when the guard holds nothing."""
-        level = self._held()
-        self._level = None
-        self._lock._release(_LEVELS[level])
+        if not self._take():
+            raise WouldBlock(f"{self._lock!r} cannot be had now: wait with acquire()")
 
     def try_upgrade(self, to: Literal["write", "upgradable"] = "write") -> bool:
         """Turns the hold into a higher one if that needs no waiting; False: not possible now, it is
@@ -208,10 +203,7 @@ class _Guard:
         level = self._held()
         if (level, to) not in (("upgradable", "write"), ("read", "write"), ("read", "upgradable")):
             raise ValueError(f"a hold to {level!r} cannot be upgraded to {to!r}")
-        if not self._lock._convert(_LEVELS[level], _LEVELS[to], self._thread):
-            return False
-        self._level = to
-        return True
+        return self._convert(_LEVELS[to])
 
     def downgrade(self, to: Literal["read", "upgradable"] = "read") -> None:
         """Turns a write into a read or upgradable hold, or an upgradable into a read; never waits, and nobody
@@ -219,64 +211,26 @@ class _Guard:
         level = self._held()
         if (level, to) not in (("write", "read"), ("write", "upgradable"), ("upgradable", "read")):
             raise ValueError(f"a hold to {level!r} cannot be downgraded to {to!r}")
-        self._lock._convert(_LEVELS[level], _LEVELS[to], self._thread)
-        self._level = to
+        self._convert(_LEVELS[to])
 
     def _held(self) -> RWLevel:
-        if self._level is None:
+        level = self.level
+        if level is None:
             raise RuntimeError(f"this guard holds nothing of {self._lock!r}")
-        return self._level
-
-    def _must_be_free(self) -> None:
-        if self._level is not None:
-            raise RuntimeError(f"this guard holds {self._lock!r} already, to {self._level!r}")
-
-    def _must_be_upgradable(self) -> None:
-        if self._held() != "upgradable":
-            raise ValueError(
-                f"only an upgradable hold can wait to write, not one to {self._level!r}: see try_upgrade"
-            )
+        return level
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a guard belongs to the process that holds it: pickle the lock")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._lock!r}: {self._level or 'nothing'}>"
+        return f"<{type(self).__name__} of {self._lock!r}: {self.level or 'nothing'}>"
 
 
-class RWGuard(_Guard):
+class RWGuard(_core.AwaitingGuard, _Guard):
     """One hold of a read-write lock: `async with lock.read() as guard:`.  Made by `read`, `write`,
     `upgradable`."""
 
     __slots__ = ()
-    _thread = False
-
-    async def acquire(self) -> Literal[True]:
-        """Waits as long as it takes for what the guard was made for.  Cancelled, it leaves no trace."""
-        self._must_be_free()
-        await self._lock._acquiring(_LEVELS[self._wanted], False)
-        self._level = self._wanted
-        return True
-
-    async def upgrade(self) -> None:
-        """Turns an upgradable hold into a write, waiting until the readers have left; nobody writes in
-        between.
-
-        Cancelled, the hold is upgradable as before.
-        """
-        self._must_be_upgradable()
-        await self._lock._acquiring(_core.UPGRADE, False)
-        self._level = "write"
-
-    async def __aenter__(self) -> Self:
-        await self.acquire()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._level is not None:
-            self.release()
 
     def __enter__(self) -> NoReturn:
         raise TypeError("use 'async with lock.read():', or 'with lock.blocking.read():' in a thread")
@@ -295,53 +249,22 @@ class BlockingRWLock:
 
     def read(self) -> "BlockingRWGuard":
         """To read, beside other readers: `with lock.blocking.read():`."""
-        return BlockingRWGuard(self._lock, "read")
+        return BlockingRWGuard(self._lock, _core.READ)
 
     def write(self) -> "BlockingRWGuard":
         """To write, alone: `with lock.blocking.write():`."""
-        return BlockingRWGuard(self._lock, "write")
+        return BlockingRWGuard(self._lock, _core.WRITE)
 
     def upgradable(self) -> "BlockingRWGuard":
         """To read, beside readers but no second upgradable or writer: `with lock.blocking.upgradable() as
         guard:`."""
-        return BlockingRWGuard(self._lock, "upgradable")
+        return BlockingRWGuard(self._lock, _core.UPGRADABLE)
 
     def __repr__(self) -> str:
         return f"<blocking view of {self._lock!r}>"
 
 
-class BlockingRWGuard(_Guard):
+class BlockingRWGuard(_core.BlockingGuard, _Guard):
     """One hold of a read-write lock, for a thread."""
 
     __slots__ = ()
-    _thread = True
-
-    def acquire(self, timeout: float | None = None) -> bool:
-        """Waits up to `timeout` seconds, None for ever, for what the guard was made for.  False: the time was
-        over."""
-        self._must_be_free()
-        operation: Any = self._lock._acquiring(_LEVELS[self._wanted], True)
-        if not _core.blocked(operation, timeout):
-            return False
-        self._level = self._wanted
-        return True
-
-    def upgrade(self, timeout: float | None = None) -> bool:
-        """Turns an upgradable hold into a write, waiting for the readers to leave.  False: the time was over,
-        the hold is upgradable as before."""
-        self._must_be_upgradable()
-        operation: Any = self._lock._acquiring(_core.UPGRADE, True)
-        if not _core.blocked(operation, timeout):
-            return False
-        self._level = "write"
-        return True
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._level is not None:
-            self.release()
