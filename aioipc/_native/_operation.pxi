@@ -14,22 +14,30 @@ cdef extern from *:
     PySendResult PyIter_Send(object iterator, PyObject *value, PyObject **result) except PYGEN_ERROR
     void aioipc_set_am_send(object type, sendfunc send)
 
-# Set by aioipc._waiting: "is the running library one in which every await is a checkpoint?"  Asked only
-# when that library has been imported at all.
+# Set by aioipc._waiting: is the library that runs in this thread one in which every await is a checkpoint?  Asked only
+# when that library has been imported at all; and without Python code, in which a signal's handler could raise while
+# something is given back.
 cdef dict _modules = sys.modules
 cdef str _checkpoint_library = ""
-cdef object _checkpoint_test = None
+cdef object _find_running_library = None, _running_library = None
 
 
-def checkpoints(str library not None, object test not None):
+def checkpoints(str library not None, object find not None):
     """Awaits that need not wait are answered here, without the event loop, unless `library` is imported and
-    test() says that its rules hold."""
-    global _checkpoint_library, _checkpoint_test
-    _checkpoint_library, _checkpoint_test = library, test
+    runs in this thread: it is the `name` of what find() gives, None before it is known."""
+    global _checkpoint_library, _find_running_library
+    _checkpoint_library, _find_running_library = library, find
+
+
+cdef bint _library_runs() except -1:
+    global _running_library
+    if _running_library is None:
+        _running_library = _find_running_library()
+    return getattr(_running_library, "name", None) == _checkpoint_library
 
 
 cdef inline bint _checkpoint_wanted() except -1:
-    return _checkpoint_library in _modules and _checkpoint_test()
+    return _checkpoint_library in _modules and _library_runs()
 
 
 def checkpoint_wanted() -> bool:

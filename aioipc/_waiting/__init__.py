@@ -14,6 +14,7 @@ finds the node still there, and `cancel` passes on what was granted in the same 
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from typing import Any
 
 from .._native import _core
@@ -24,12 +25,12 @@ from ._doorbell import Doorbell, Waitable, all_of, find, sweep
 __all__ = ["checkpoint", "close", "passed_on", "readable", "shielded", "wait"]
 
 
-def _under_trio() -> bool:
-    sniffio = sys.modules.get("sniffio")  # trio imports it
-    return sniffio is not None and getattr(sniffio.thread_local, "name", None) == "trio"
+def _running_library() -> Any:
+    """Whose `name` is that of the library that runs in the thread which asks."""
+    return getattr(sys.modules.get("sniffio"), "thread_local", None)  # trio imports it
 
 
-_core.checkpoints("trio", _under_trio)  # every await is a checkpoint there
+_core.checkpoints("trio", _running_library)  # every await is a checkpoint there
 
 
 async def checkpoint() -> None:
@@ -55,12 +56,16 @@ async def readable(fd: int) -> None:
         await _asyncio.readable(fd)
 
 
-async def _run(operation: _core.Operation) -> Any:
+def _run(operation: _core.Operation) -> Coroutine[Any, Any, Any]:
     """What an operation that has to wait awaits."""
     if _core.checkpoint_wanted():
-        await checkpoint()
-        if operation.ready():
-            return operation.result
+        from . import _trio
+
+        return _trio.run(operation)
+    return _run_here(operation)
+
+
+async def _run_here(operation: _core.Operation) -> Any:
     await wait(operation)
     return operation.result
 
@@ -86,6 +91,7 @@ _core.operations(_run, _bell_here)
 def _trio_task() -> Any:
     from . import _trio
 
+    _core.tasks(asyncio._get_running_loop, _task_of, _trio.task)
     return _trio.task()
 
 

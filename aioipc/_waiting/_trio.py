@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 
-from .._native._core import Attachment
+from .._native._core import Attachment, Operation
 from ._doorbell import Doorbell, Place, Waitable, find
 
 checkpoint = trio.lowlevel.checkpoint
@@ -99,11 +99,21 @@ class TrioDoorbell(Doorbell):
             trio.lowlevel.notify_closing(self._epoll.fileno())
 
 
+@trio.lowlevel.enable_ki_protection
+async def run(operation: Operation) -> Any:
+    """Awaits an operation.  Ctrl-C is for the checkpoint: after that it could lose what was got."""
+    await checkpoint()
+    if not operation.ready():
+        await doorbell(operation.opening.attachment).wait(operation)
+    return operation.result
+
+
 def running() -> trio.lowlevel.TrioToken:
     """What stands for the running loop."""
     return trio.lowlevel.current_trio_token()
 
 
+@trio.lowlevel.enable_ki_protection  # asked while something is given back
 def task() -> trio.lowlevel.Task | None:
     """The running task."""
     try:
