@@ -1,15 +1,11 @@
 """Whose turn it is at a file: the lines in which the tasks and threads of one user wait for it."""
 
 import contextlib
-from collections import deque
 from dataclasses import dataclass
-from itertools import compress
-from typing import Any
 
 from . import _home
-from ._native import _core
 from .errors import ClosedError
-from .rwlock import RWLock
+from .rwlock import BlockingRWGuard, RWGuard, RWLock
 
 
 class Turn:
@@ -19,31 +15,28 @@ class Turn:
     on the file.  So nothing breaks when two processes stand in different lines, as after `aioipc rm`.
     """
 
-    __slots__ = ("_level", "_line", "_taken")
+    __slots__ = ("_awaited", "_blocked", "_line")
 
     def __init__(self, line: str, shared: bool) -> None:
         self._line = _home.transient(RWLock, f"file-{line}", fair=True)
-        self._level = _core.READ if shared else _core.WRITE
-        self._taken: list[int] = []  # the level, when it is to be given back
-
-    # Taking or giving is one step for the interpreter, with its note: no KeyboardInterrupt comes between.
+        # A guard notes in one step that it holds: no KeyboardInterrupt comes between.
+        self._awaited: RWGuard = self._line.read() if shared else self._line.write()
+        self._blocked: BlockingRWGuard = self._line.blocking.read() if shared else self._line.blocking.write()
 
     async def acquire(self) -> None:
         """Waits for the turn."""
-        await self._line._acquiring(self._level, False)
-        self._taken.append(self._level)
+        await self._awaited.acquire()
 
     def acquire_blocking(self, timeout: float | None) -> bool:
         """Waits for the turn in a thread; False when the time is over."""
-        operation: Any = self._line._acquiring(self._level, True)
-        self._taken.extend(compress((self._level,), map(_core.blocked, (operation,), (timeout,))))
-        return bool(self._taken)
+        return self._blocked.acquire(timeout)
 
     def release(self) -> None:
         """Lets the next come; harmless when it is not our turn."""
-        if self._taken:
-            with contextlib.suppress(ClosedError):
-                deque(map(self._line._release, map(self._taken.pop, (0,))), maxlen=0)
+        for guard in (self._awaited, self._blocked):
+            if guard.level is not None:
+                with contextlib.suppress(ClosedError):
+                    guard.release()
 
     @property
     def abandoned(self) -> bool:
