@@ -35,6 +35,7 @@ from libc.string cimport memcpy, memset, strerror
 
 from aioipc._native._msgpack cimport Key, Owner, Packed, View, pack, pack_key, unpack, unpack_key, view_of
 from aioipc._native.c_core cimport *
+from aioipc._native.c_sync cimport *
 
 import mmap
 import sys

@@ -54,28 +54,6 @@ cdef extern from "aipc.h":
         aipc_wait_queue queue
         uint32_t contended
 
-    struct aipc_semaphore:
-        uint64_t value, bound, initial
-        aipc_line line
-
-    struct aipc_event:
-        aipc_line line
-
-    struct aipc_limiter:
-        aipc_line line
-
-    struct aipc_condition:
-        uint64_t lock, lock_serial, notified
-        uint32_t lock_type, contended
-
-    struct aipc_barrier:
-        uint64_t parties
-        uint32_t contended
-
-    struct aipc_rwlock:
-        uint64_t fair
-        uint64_t holder[4]
-
     struct aipc_queue:
         uint32_t codec
 
@@ -234,11 +212,9 @@ cdef extern from "aipc.h":
     ctypedef struct aipc_participant_info:
         uint32_t slot, generation, uid
         uint64_t pid, pid_namespace, start_time, attached_at
-        cbool alive
-        cbool is_self "self"
+        cbool alive, is_self "self"
 
-    aipc_status aipc_participants_list(aipc_seg *seg, aipc_participant_info *infos, uint32_t capacity,
-                                       uint32_t *count)
+    aipc_status aipc_participants_list(aipc_seg *seg, aipc_participant_info *infos, uint32_t capacity, uint32_t *count)
 
     # --- bells.h, watch.h, waiters.h
     ctypedef struct aipc_bell_target:
@@ -284,85 +260,6 @@ cdef extern from "aipc.h":
     aipc_status aipc_line_leave(aipc_ctx *ctx, aipc_line *line, uint32_t node)
     aipc_status aipc_line_wake(aipc_ctx *ctx, aipc_line *line, uint32_t count)
 
-    # --- semaphore.h, event.h
-    void aipc_semaphore_init(aipc_semaphore *image, uint64_t value, uint64_t bound)
-    aipc_status aipc_semaphore_try(aipc_semaphore *s, uint32_t node)
-    aipc_status aipc_semaphore_try_recover(aipc_ctx *ctx, aipc_semaphore *s)
-    aipc_status aipc_semaphore_add(aipc_semaphore *s, uint64_t count)
-    aipc_status aipc_semaphore_stand(aipc_ctx *ctx, aipc_semaphore *s, uint32_t bell, uint64_t token, uint32_t *node)
-    aipc_status aipc_semaphore_leave(aipc_ctx *ctx, aipc_semaphore *s, uint32_t node)
-
-    uint64_t aipc_event_mark(const aipc_event *e)
-    cbool aipc_event_is_set(const aipc_event *e)
-    cbool aipc_event_happened(const aipc_event *e, uint64_t mark)
-    cbool aipc_event_set(aipc_event *e)
-    void aipc_event_clear(aipc_event *e)
-
-    # --- limiter.h
-    ctypedef struct aipc_limiter_stats:
-        uint64_t total, borrowed, mine
-        uint32_t waiters, contended
-
-    uint64_t aipc_limiter_object_size(uint32_t participants)
-    void aipc_limiter_init(aipc_limiter *image, uint64_t total)
-    aipc_status aipc_limiter_try(aipc_ctx *ctx, aipc_limiter *limiter, uint32_t node)
-    aipc_status aipc_limiter_try_recover(aipc_ctx *ctx, aipc_limiter *limiter)
-    aipc_status aipc_limiter_give(aipc_ctx *ctx, aipc_limiter *limiter)
-    aipc_status aipc_limiter_stand(aipc_ctx *ctx, aipc_limiter *limiter, uint32_t bell, uint64_t token, uint32_t *node)
-    aipc_status aipc_limiter_leave(aipc_ctx *ctx, aipc_limiter *limiter, uint32_t node)
-    aipc_status aipc_limiter_resize(aipc_ctx *ctx, aipc_limiter *limiter, uint64_t total)
-    void aipc_limiter_stats_get(aipc_seg *seg, const aipc_limiter *limiter, aipc_limiter_stats *stats)
-    uint32_t aipc_limiter_borrowed_by(aipc_seg *seg, const aipc_limiter *limiter, uint32_t slot)
-    uint64_t aipc_participant_pid(const aipc_seg *seg, uint32_t slot)
-
-    # --- rwlock.h
-    ctypedef enum aipc_rwlock_want:
-        AIPC_READ, AIPC_WRITE, AIPC_UPGRADABLE, AIPC_UPGRADE
-
-    ctypedef struct aipc_rwlock_stats:
-        uint32_t readers, my_reads, contended, takeovers
-        cbool writing, upgradable, mine, abandoned
-        uint64_t owner_pid
-        uint32_t waiters[4]
-
-    uint64_t aipc_rwlock_object_size(uint32_t participants)
-    void aipc_rwlock_init(aipc_rwlock *image, cbool fair)
-    aipc_status aipc_rwlock_try(aipc_ctx *ctx, aipc_rwlock *rw, aipc_rwlock_want want)
-    cbool aipc_rwlock_read_fast(aipc_seg *seg, aipc_rwlock *rw)
-    aipc_status aipc_rwlock_try_recover(aipc_ctx *ctx, aipc_rwlock *rw, aipc_rwlock_want want)
-    aipc_status aipc_rwlock_wait(aipc_ctx *ctx, aipc_rwlock *rw, aipc_rwlock_want want, uint32_t bell, uint64_t token,
-                                 cbool barge, uint32_t *node)
-    aipc_status aipc_rwlock_look(aipc_ctx *ctx, aipc_rwlock *rw, aipc_rwlock_want want, uint32_t node)
-    aipc_status aipc_rwlock_cancel(aipc_ctx *ctx, aipc_rwlock *rw, aipc_rwlock_want want, uint32_t node)
-    aipc_status aipc_rwlock_release(aipc_ctx *ctx, aipc_rwlock *rw, aipc_rwlock_want held)
-    cbool aipc_rwlock_release_read_fast(aipc_seg *seg, aipc_rwlock *rw)
-    aipc_status aipc_rwlock_convert(aipc_ctx *ctx, aipc_rwlock *rw, aipc_rwlock_want held, aipc_rwlock_want wanted)
-    aipc_status aipc_rwlock_close(aipc_ctx *ctx, aipc_rwlock *rw)
-    void aipc_rwlock_stats_get(aipc_seg *seg, const aipc_rwlock *rw, aipc_rwlock_stats *stats)
-
-    # --- waiters.h
-    void aipc_wait_rouse(aipc_seg *seg)
-
-    # --- condition.h, barrier.h
-    aipc_status aipc_condition_stand(aipc_ctx *ctx, aipc_condition *c, uint32_t bell, uint64_t token, uint32_t *node)
-    aipc_status aipc_condition_look(aipc_ctx *ctx, aipc_condition *c, uint32_t node)
-    aipc_status aipc_condition_cancel(aipc_ctx *ctx, aipc_condition *c, uint32_t node)
-    aipc_status aipc_condition_notify(aipc_ctx *ctx, aipc_condition *c, uint32_t count)
-    aipc_status aipc_condition_close(aipc_ctx *ctx, aipc_condition *c)
-    cbool aipc_condition_notified(aipc_seg *seg, uint32_t node)
-    uint32_t aipc_condition_waiting(const aipc_condition *c)
-
-    void aipc_barrier_init(aipc_barrier *image, uint64_t parties)
-    aipc_status aipc_barrier_arrive(aipc_ctx *ctx, aipc_barrier *b, uint32_t bell, uint64_t token, uint32_t *node,
-                                    uint32_t *place)
-    aipc_status aipc_barrier_look(aipc_ctx *ctx, aipc_barrier *b, uint32_t node, uint32_t *place)
-    aipc_status aipc_barrier_give_up(aipc_ctx *ctx, aipc_barrier *b, uint32_t node, uint32_t *place)
-    aipc_status aipc_barrier_cancel(aipc_ctx *ctx, aipc_barrier *b, uint32_t node)
-    aipc_status aipc_barrier_reset(aipc_ctx *ctx, aipc_barrier *b)
-    aipc_status aipc_barrier_abort(aipc_ctx *ctx, aipc_barrier *b)
-    aipc_status aipc_barrier_close(aipc_ctx *ctx, aipc_barrier *b)
-    aipc_status aipc_barrier_waiting(aipc_ctx *ctx, aipc_barrier *b, uint32_t *waiting, cbool *broken)
-
     # --- segment.h
     ctypedef struct aipc_create_options:
         uint64_t size, max_size
@@ -383,16 +280,6 @@ cdef extern from "aipc.h":
     aipc_status aipc_segment_remove(int fd, const char *path, int *error)
     aipc_status aipc_segment_peek(int fd, const char *path, aipc_segment_info *info, aipc_fault *fault,
                                   int *error)
-
-    # --- os.h
-    ctypedef struct aipc_mapping:
-        uint64_t offset, size, address
-        cbool write, copy, populate
-
-    aipc_status aipc_os_map_as(int fd, const aipc_mapping *how, void **out, int *error) nogil
-    void aipc_os_unmap(void *address, uint64_t size) nogil
-    aipc_status aipc_os_sync(void *address, uint64_t size, cbool wait, int *error) nogil
-    aipc_status aipc_os_advise(void *address, uint64_t size, int advice, int *error) nogil
 
     # --- reader.h
     ctypedef struct aipc_look:
@@ -421,6 +308,14 @@ cdef extern from "aipc.h":
     aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report)
 
     # --- os.h
+    ctypedef struct aipc_mapping:
+        uint64_t offset, size, address
+        cbool write, copy, populate
+
+    aipc_status aipc_os_map_as(int fd, const aipc_mapping *how, void **out, int *error) nogil
+    void aipc_os_unmap(void *address, uint64_t size) nogil
+    aipc_status aipc_os_sync(void *address, uint64_t size, cbool wait, int *error) nogil
+    aipc_status aipc_os_advise(void *address, uint64_t size, int advice, int *error) nogil
     void aipc_os_futex_wait(const uint32_t *word, uint32_t seen, uint64_t timeout_ns) nogil
     aipc_status aipc_os_test_bytes(int fd, int64_t first, int64_t count, int *error)
     void aipc_os_drain(int fd) nogil
