@@ -82,7 +82,7 @@ static void hold_all_sorts_of_things(void) {
     int fd;
     (void)own(&D, 100);
     (void)own(&D, 3000);
-    (void)construct(&D, "of the dead", 5, 10);
+    (void)construct(&D, "of the dead", 105, 10);
     OK(aipc_bell_take(&D, &bell, &fd));
     OK(aipc_bell_take(&D, &bell, &fd));
     aipc_ctx *ctx = enter(&D);
@@ -261,7 +261,7 @@ static void act_on_heap(uint32_t actor) {
 }
 static void act_on_catalog(uint32_t actor) {
     const char *const names[ACTORS] = {"first's", "second's", "third's"};
-    aipc_object_ref ref = construct(&B, names[actor], 6, 300);
+    aipc_object_ref ref = construct(&B, names[actor], 106, 300);
     destroy(&B, &ref);
 }
 static void act_on_waits(uint32_t actor) {
