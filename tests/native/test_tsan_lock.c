@@ -114,13 +114,16 @@ static void *hammer(void *arg) {
     return NULL;
 }
 
-/* Comes and goes all the time, with a mapping of its own. */
+/* Comes and goes all the time; it comes and goes through a mapping of its own. */
 static void *visit(void *arg) {
     uint32_t random = 99;
     for (uint32_t n = 0; n < rounds / 20; n++) {
         fixture_attach(visitor);
+        uint8_t *own = visitor->base;
+        see_through(visitor, segs[0].base); /* what it frees, others take: TSan must see both */
         hammer_memory(visitor, &random);
         hammer_names(visitor, &random);
+        see_through(visitor, own);
         fixture_detach(visitor);
     }
     return arg;
