@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,7 +49,7 @@ static pid_t harness_pid; /* of the test process, which leads a group of its own
     do {                                       \
         harness_begin(#test);                  \
         test();                                \
-        fprintf(stderr, "ok %s\n", #test);     \
+        harness_done();                        \
     } while (0)
 
 /* The last statement of main: `return SUMMARY();` */
@@ -82,6 +83,13 @@ static inline void harness_hung(int signal_number) {
     _exit(1);
 }
 
+static double harness_spent; /* by the tests so far */
+
+static inline double harness_seconds(const struct rusage *usage) {
+    return (double)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) +
+           (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1e6;
+}
+
 static inline void harness_begin(const char *test) {
     if (harness_pid == 0) {
         harness_pid = getpid();
@@ -92,6 +100,16 @@ static inline void harness_begin(const char *test) {
     harness_tests++;
     signal(SIGALRM, harness_hung);
     alarm(harness_full() ? 1000 : 100);
+}
+
+/* Says what the test cost: processor time, its children's included. */
+static inline void harness_done(void) {
+    struct rusage own, children;
+    getrusage(RUSAGE_SELF, &own);
+    getrusage(RUSAGE_CHILDREN, &children);
+    const double all = harness_seconds(&own) + harness_seconds(&children);
+    fprintf(stderr, "ok %s, %.2f s\n", harness_test, all - harness_spent);
+    harness_spent = all;
 }
 
 /* Waits for a child: true when it was killed, false when it ended by itself; any other end is a failure. */

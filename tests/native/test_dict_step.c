@@ -91,6 +91,7 @@ static void survive(void *arg) {
 
 static void a_death_at_any_instruction_leaves_all_or_nothing(void) {
     const struct scenario s = {setup, attach, run, survive, NULL};
+    STEP_WATCH(&seg.base, FIXTURE_SIZE);
     fprintf(stderr, "  %" PRIu64 " deaths\n", step_sweep(&s));
 }
 

@@ -25,6 +25,30 @@ static void only_what_others_can_see_is_a_point(void) {
     STEP_WATCH(NULL, 0);
 }
 
+static void count_up(void *ctx) {
+    (void)ctx;
+    for (uint64_t tens = 0; tens < 100; tens += 10)
+        for (uint64_t ones = 1; ones <= 10; ones++) aipc_store_release64(&pair->words[0], tens + ones);
+}
+
+/* The same instruction a hundred times: each time is a death of its own. */
+static void a_death_in_a_loop_leaves_what_was_done_by_then(void) {
+    static uint8_t *base;
+    const struct scenario counting = {pair_reset, NULL, count_up, pair_reset, NULL};
+    pair_reset(NULL);
+    base = (uint8_t *)pair;
+    STEP_WATCH(&base, sizeof *pair);
+    const uint64_t points = step_points(&counting);
+    CHECK(points > 100);
+    for (uint64_t i = 0; i < points; i++) {
+        pair_reset(NULL);
+        CHECK(step_until(&counting, i));
+        CHECK(pair->words[0] == i || points > 101); /* trap flag, ptrace */
+    }
+    CHECK_EQ(pair->words[0], 100);
+    STEP_WATCH(NULL, 0);
+}
+
 static void ptrace_stops_there_too(void) {
     pair_reset(NULL);
     pair->torn = 0;
@@ -41,6 +65,7 @@ int main(void) {
     RUN(a_bare_pair_is_torn_between_its_two_stores);
     RUN(a_logged_pair_is_never_torn);
     RUN(only_what_others_can_see_is_a_point);
+    RUN(a_death_in_a_loop_leaves_what_was_done_by_then);
     RUN(ptrace_stops_there_too);
     return SUMMARY();
 }
