@@ -12,6 +12,7 @@ after AIOIPC_TEST_TIMEOUT seconds (120; ten times that for slow tests).
 
 import faulthandler
 import functools
+import gc
 import itertools
 import os
 import signal
@@ -37,6 +38,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     os.close(config.stash[_STDERR])
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # thousands of tests live as long as the run: no collection has to look at them again
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,115 +3,88 @@
 Each `AIPC_BREAK_...` is one branch of `aipc_tx_set` in journal.h.
 """
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.support.leaks import Snapshot, remove_entries
+from tests.support.c_programs import CORE, NATIVE, VARIANTS, Workshop, run
+from tests.support.leaks import FEW, Snapshot, remove_entries
 
-HERE = Path(__file__).parent
-CORE = HERE.parents[1] / "aioipc" / "_native" / "core"
+Fails = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
 def what_broken_builds_leave_is_removed() -> Iterator[None]:
     before = Snapshot.take()
     yield
-    remove_entries(before.leaked_since())
+    remove_entries(before.leaked_since(FEW))
 
 
-def build(source: str, folder: Path, *flags: str, core: Path = CORE) -> Path:
-    program = folder / source
-    command = ["gcc", "-std=gnu11", "-O2", "-D_GNU_SOURCE", "-pthread", f"-I{core}", *flags]
-    command.append(str(HERE / f"{source}.c"))
-    done = subprocess.run(
-        [*command, *map(str, sorted(core.glob("*.c"))), "-o", str(program)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return program
+@pytest.fixture
+def fails(workshop: Workshop, tmp_path: Path) -> Callable[..., str]:
+    """`fails(program, variant, {file: text})` runs a C test with other text for itself or for files
+    of the core, and returns what it says when it fails."""
+
+    def fails(program: str, variant: str, texts: Mapping[str, str], **environment: str) -> str:
+        paths = {name: tmp_path / name for name in texts}
+        for name, path in paths.items():
+            path.write_text(texts[name])
+        source = paths.get(f"{program}.c", NATIVE / f"{program}.c")
+        instead = {name: path for name, path in paths.items() if path != source}
+        done = run(workshop.program(source, *VARIANTS[variant], instead=instead), **environment)
+        assert done.returncode == 1, "it does not fail"
+        return done.stderr
+
+    return fails
 
 
-def failure(program: str, file: str, sound: str, broken: str, folder: Path) -> str:
-    """What the hooked program says when it fails with one place of the core replaced."""
-    core = shutil.copytree(CORE, folder / "core")
-    text = (core / file).read_text()
+def unlogged(broken: str, *paths: Path) -> dict[str, str]:
+    """Files that log as they should not."""
+    return {path.name: f'#define AIPC_BREAK_{broken}\n#include "{path}"\n' for path in paths}
+
+
+def replaced(file: str, sound: str, broken: str) -> dict[str, str]:
+    """One file of the core with one place replaced."""
+    text = (CORE / file).read_text()
     assert sound in text
-    (core / file).write_text(text.replace(sound, broken, 1))
-    command = [build(program, folder, "-DAIPC_HOOK", core=core)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    return done.stderr
+    return {file: text.replace(sound, broken, 1)}
 
 
 @pytest.mark.parametrize("broken", ["NO_LOG", "ORDER"])
-def test_the_crash_sweep_finds_a_broken_log(broken: str, tmp_path: Path) -> None:
-    program = build("test_heap_crash", tmp_path, "-DAIPC_HOOK", f"-DAIPC_BREAK_{broken}")
-    done = subprocess.run([program], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "death at point" in done.stderr
+def test_the_crash_sweep_finds_a_broken_log(fails: Fails, broken: str) -> None:
+    texts = unlogged(broken, CORE / "heap.c")
+    assert "death at point" in fails("test_heap_crash", "hook", texts)
 
 
-@pytest.mark.parametrize("broken", ["NO_LOG", "ORDER"])
-def test_the_instruction_sweep_finds_a_broken_log(broken: str, tmp_path: Path) -> None:
-    program = build("test_heap_step", tmp_path, f"-DAIPC_BREAK_{broken}")
-    done = subprocess.run([program], capture_output=True, text=True, check=False)
-    if done.returncode == 77:
-        pytest.skip("this machine does not let a process trace its child")
-    assert done.returncode == 1
-    assert "death after instruction" in done.stderr
+@pytest.mark.parametrize("broken", ["NO_LOG", "ORDER", "PLAIN_STORES"])
+def test_the_instruction_sweep_finds_a_broken_log(fails: Fails, broken: str) -> None:
+    texts = unlogged(broken, CORE / "heap.c", NATIVE / "test_heap_step.c")
+    assert "death after instruction" in fails("test_heap_step", "plain", texts)
 
 
-@pytest.mark.slow
-def test_only_the_full_instruction_sweep_finds_plain_stores(tmp_path: Path) -> None:
-    program = build("test_heap_step", tmp_path, "-DAIPC_BREAK_PLAIN_STORES")
-    environment = os.environ | {"AIPC_TEST_FULL": "1"}
-    done = subprocess.run([program], capture_output=True, text=True, check=False, env=environment)
-    if done.returncode == 77:
-        pytest.skip("this machine does not let a process trace its child")
-    assert done.returncode == 1
-    assert "death after instruction" in done.stderr
-
-
-def test_the_soak_finds_that_there_is_no_log(tmp_path: Path) -> None:
-    program = build("test_soak", tmp_path, "-DAIPC_BREAK_NO_LOG")
-    environment = os.environ | {"AIPC_TEST_FULL": "1"}  # it ends with the first thing found
-    done = subprocess.run([program], capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 1
-    assert "[kill " in done.stderr
+def test_the_soak_finds_that_there_is_no_log(fails: Fails) -> None:
+    texts = unlogged("NO_LOG", CORE / "heap.c")
+    assert "[kill " in fails(
+        "test_soak", "plain", texts, AIPC_TEST_FULL="1"
+    )  # it ends with the first thing found
 
 
 @pytest.mark.slow
-def test_the_long_soak_finds_a_log_written_too_late(tmp_path: Path) -> None:
-    program = build("stress_soak", tmp_path, "-DAIPC_BREAK_ORDER")
-    done = subprocess.run([program], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "[kill " in done.stderr
+def test_the_long_soak_finds_a_log_written_too_late(fails: Fails) -> None:
+    assert "[kill " in fails("stress_soak", "plain", unlogged("ORDER", CORE / "heap.c"))
 
 
 @pytest.mark.parametrize(
     ("file", "sound", "broken", "program"),
     [
         ("line.c", "(void)aipc_exchange_seq_cst32(&line->asleep, 1);", "", "test_queue_explore"),
-        pytest.param(
-            "line.c",
-            "if (w->left == 0) return AIPC_OK;",
-            "if (w->left == 0) break;",
-            "test_queue_explore",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
+        ("line.c", "if (w->left == 0) return AIPC_OK;", "if (w->left == 0) break;", "test_queue_explore"),
+        (
             "queue.c",
             "if (aipc_line_asleep(line) && usable_by_next(queue, role))",
             "if (false)",
             "test_queue_explore",
-            marks=pytest.mark.slow,
         ),
         ("semaphore.c", "(void)aipc_line_wake(ctx, &s->line, 1);", ";", "test_sync_explore"),
         pytest.param(
@@ -121,20 +94,19 @@ def test_the_long_soak_finds_a_log_written_too_late(tmp_path: Path) -> None:
             "test_sync_explore",
             marks=pytest.mark.slow,
         ),
-        pytest.param(
+        (
             "line.c",
             "if (ordered && withdrawn(head)) (void)aipc_exchange_seq_cst32(&line->ordered, 0);",
             "",
             "test_sync_explore",
-            marks=pytest.mark.slow,
         ),
     ],
     ids=["not asleep", "all awake", "not passed on", "permits kept", "stopped head", "withdrawn head"],
 )
 def test_the_explorer_finds_a_lost_wake_up(
-    file: str, sound: str, broken: str, program: str, tmp_path: Path
+    fails: Fails, file: str, sound: str, broken: str, program: str
 ) -> None:
-    assert "deadlock violated" in failure(program, file, sound, broken, tmp_path)
+    assert "deadlock violated" in fails(program, "hook", replaced(file, sound, broken))
 
 
 @pytest.mark.parametrize(
@@ -147,34 +119,31 @@ def test_the_explorer_finds_a_lost_wake_up(
             "test_condition_explore",
             "deadlock violated",
         ),
-        pytest.param(
+        (
             "condition.c",
             "aipc_wait_rouse(seg); /* a token",
             "/* a token",
             "test_condition_explore",
             "deadlock violated",
-            marks=pytest.mark.slow,
         ),
-        pytest.param(
+        (
             "waiters.c",
             "aipc_tx_set32(tx, &node->got, got);",
             "aipc_store_relaxed32(&node->got, got);",
             "test_condition_deaths",
             "death at point",
-            marks=pytest.mark.slow,
         ),
-        pytest.param(
+        (
             "barrier.c",
             "aipc_status status = settle(seg, b, rings);\n    leave",
             "aipc_status status = AIPC_OK;\n    leave",
             "test_barrier_explore",
             "deadlock violated",
-            marks=pytest.mark.slow,
         ),
     ],
     ids=["token kept", "in silence", "token not logged", "nobody told"],
 )
 def test_broken_conditions_and_barriers_are_found(
-    file: str, sound: str, broken: str, program: str, finding: str, tmp_path: Path
+    fails: Fails, file: str, sound: str, broken: str, program: str, finding: str
 ) -> None:
-    assert finding in failure(program, file, sound, broken, tmp_path)
+    assert finding in fails(program, "hook", replaced(file, sound, broken))
