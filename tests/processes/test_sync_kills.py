@@ -11,8 +11,16 @@ from tests.support.company_jobs import JOBS, LockJob
 from tests.support.peers import PeerFailedError
 
 
+def grow_names(segment: ManagedSharedMemory) -> None:
+    """The segment's table of names keeps the size that it has once had."""
+    events = [Event(segment, str(number)) for number in range(100)]
+    for event in events:
+        assert segment.destroy_object(event)
+
+
 def hammer(segment_name: str, kind: type[Job], rounds: int, kills: int, pace: float) -> None:
     with ManagedSharedMemory.create(segment_name, 1 << 20, lifetime="last_detach") as segment:
+        grow_names(segment)
         free = segment.free_memory
         with Company(segment, kind) as company:
             for _ in range(rounds):

@@ -229,6 +229,8 @@ class Company:
     def kill_and_account(self, kills: int, pace: float) -> None:
         """Lets them work, kills some after `pace` seconds or so each, and looks what is left."""
         self.job.gate.set()
+        while PAUSED in self.job.states():  # who is not awake yet would pass for one that has paused again
+            os.sched_yield()
         killed = []
         for _ in range(kills):
             time.sleep(random.uniform(0, 2 * pace))

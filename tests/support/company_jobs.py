@@ -285,7 +285,7 @@ class ConditionJob(Job):
 class OnceJob(Job):
     """One Once after the other: each is done once, however often somebody fails or dies on the way."""
 
-    ROUND = 20  # names, for which the segment needs no larger table of them
+    ROUND = 20
 
     def make(self) -> Any:
         return Once(self.segment, f"{self.name}{self.words[EPOCH]}")
