@@ -46,6 +46,17 @@ def test_a_ragged_end_is_left_alone(size: int) -> None:
     assert len(buffer) == size
 
 
+@pytest.mark.parametrize("size", [SIZE + 2048, SIZE + 4096, 133120, 133136, 206864])
+def test_any_size_will_do(size: int) -> None:
+    buffer = bytearray(size)
+    with ManagedExternalBuffer.create(buffer) as segment:
+        SharedDict(segment, "d").update((i, "x" * i) for i in range(100))
+        report = segment.check_sanity()
+        assert report, str(report)
+    with ManagedExternalBuffer.open(bytearray(buffer)) as copied:
+        assert len(SharedDict(copied, "d")) == 100
+
+
 def test_any_writable_buffer_will_do() -> None:
     for buffer in (bytearray(SIZE), mmap.mmap(-1, SIZE), array.array("d", [1.5]) * (SIZE // 8)):
         with ManagedExternalBuffer.create(buffer) as segment:

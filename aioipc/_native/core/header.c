@@ -7,7 +7,7 @@ enum { LARGEST_SHIFT = 47 };
 /* ---- geometry ---------------------------------------------------------------------------------- */
 
 uint32_t aipc_nodes_for(uint64_t size) {
-    uint64_t nodes = size / 2048; /* 3 % of the segment */
+    uint64_t nodes = size / 4096 * 2; /* 3 % of the segment; even: they are 72 bytes, and the heap begins behind them */
     return nodes < 64 ? 64 : nodes > AIPC_MAX_NODES ? AIPC_MAX_NODES : (uint32_t)nodes;
 }
 
@@ -116,7 +116,7 @@ aipc_status aipc_header_validate(const struct aipc_header *h, const aipc_file_in
         return mismatch(fault, AIPC_CORRUPT, "max_size", AT(max_size), h->max_size, h->size);
     if (h->participants < 1 || h->participants > AIPC_MAX_PARTICIPANTS)
         return mismatch(fault, AIPC_CORRUPT, "participants", AT(participants), h->participants, AIPC_MAX_PARTICIPANTS);
-    if (h->nodes > AIPC_MAX_NODES || metadata_size(h->participants, h->nodes) + 2 * AIPC_BLOCK_MIN > h->size)
+    if (h->nodes > AIPC_MAX_NODES || h->nodes % 2 != 0 || metadata_size(h->participants, h->nodes) + 2 * AIPC_BLOCK_MIN > h->size)
         return mismatch(fault, AIPC_CORRUPT, "nodes", AT(nodes), h->nodes, AIPC_MAX_NODES);
     return AIPC_OK;
 }
