@@ -80,8 +80,8 @@ cdef class Reader:
         cdef aipc_look look
         cdef aipc_status status
         cdef uint64_t looks = 0
-        self.require()
         while True:
+            self.require()  # each time: others may have closed it since the last look
             look = aipc_look_begin(&self.seg.catalog.domain)
             status = aipc_find(aipc_reader_ctx(self.seg), kind, name, len(name), &seen.ref)
             if aipc_look_holds(&look) and status != AIPC_FORKED:
@@ -199,8 +199,9 @@ cdef class Seen:
         return items
 
     def dict_len(self) -> int:
-        cdef aipc_dict *d = <aipc_dict *>self.payload(sizeof(aipc_dict))
-        return aipc_dict_count(d)
+        cdef uint64_t count = aipc_dict_count(<aipc_dict *>self.payload(sizeof(aipc_dict)))
+        self.payload(0)
+        return count
 
     # --- queues
 

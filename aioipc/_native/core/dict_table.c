@@ -33,10 +33,12 @@ aipc_status aipc_dict_entry_at(aipc_seg *seg, uint64_t offset, aipc_dict_found *
     if (aipc_heap_size_of(seg, offset, &usable, &flags) != AIPC_OK || flags != AIPC_PART || usable < sizeof *entry)
         return aipc_corrupt(seg, "E2 entry is not a part of a container", seg->base, offset, 0);
 
-    uint64_t value_at = aipc_dict_value_at(entry->key_size, entry->original_size);
-    *found = (aipc_dict_found){.key = entry->bytes, .original = entry->bytes + entry->key_size,
-                               .value = (const uint8_t *)entry + value_at, .key_size = entry->key_size,
-                               .original_size = entry->original_size, .value_size = entry->value_size,
+    /* Once each: nothing protects it from changing under a reader without leave to write. */
+    const uint32_t key = aipc_load_relaxed32(&entry->key_size), original = aipc_load_relaxed32(&entry->original_size);
+    const uint64_t value_at = aipc_dict_value_at(key, original);
+    *found = (aipc_dict_found){.key = entry->bytes, .original = entry->bytes + key,
+                               .value = (const uint8_t *)entry + value_at, .key_size = key, .original_size = original,
+                               .value_size = aipc_load_relaxed64(&entry->value_size),
                                .version = entry->version, .serial = entry->serial, .entry = offset};
     if (value_at > usable || found->value_size > usable - value_at)
         return aipc_corrupt(seg, "E2 sizes of an entry", entry, value_at + found->value_size, usable);
