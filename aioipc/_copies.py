@@ -1,5 +1,6 @@
 """Copies of segments in use, as of one moment."""
 
+import fcntl
 import os
 from collections.abc import Callable
 
@@ -31,6 +32,7 @@ def copy_to_memory(attachment: Attachment, name: str) -> int:
     fd = _empty_memory(attachment, name)
     try:
         _sound_copy(fd, lambda: _core.copy_segment(attachment, fd))
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)  # who gets it cannot cut it off under others
     except BaseException:
         os.close(fd)
         raise

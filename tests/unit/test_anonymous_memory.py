@@ -50,6 +50,11 @@ def test_it_lives_as_long_as_a_descriptor_of_it() -> None:
 def test_nobody_can_cut_it_short(segment: ManagedAnonymousMemory) -> None:
     with pytest.raises(PermissionError):
         os.ftruncate(segment.fileno(), 4096)
+    with (
+        ManagedAnonymousMemory.open_copy_on_write(segment.fileno()) as copy,
+        pytest.raises(PermissionError),
+    ):
+        os.ftruncate(copy.fileno(), 4096)
 
 
 def test_its_descriptor_is_not_inherited_by_accident(segment: ManagedAnonymousMemory) -> None:
