@@ -91,6 +91,9 @@ class _Object:
     def __del__(self) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{self!r} cannot be copied or pickled, nor can its descriptor; open it again")
+
     def __repr__(self) -> str:
         return f"<aioipc.{type(self).__name__} {self._name!r}{' closed' if self._fd < 0 else ''}>"
 

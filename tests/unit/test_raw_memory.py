@@ -1,9 +1,11 @@
 """Raw memory: objects, and regions mapped from them."""
 
+import copy
 import errno
 import gc
 import mmap
 import os
+import pickle
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +60,13 @@ def test_an_object_is_made_empty_opened_and_removed(segment_name: str) -> None:
     made.close()
     with pytest.raises(ValueError, match="closed"):
         made.fileno()
+
+
+def test_nobody_else_gets_to_close_an_objects_descriptor(memory: SharedMemoryObject) -> None:
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="open it again"):
+            copied(memory)
+    assert memory.size == SIZE
 
 
 def test_an_object_too_large_for_dev_shm_is_refused_and_stays_as_it_was(memory: SharedMemoryObject) -> None:
