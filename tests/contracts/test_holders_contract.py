@@ -403,6 +403,36 @@ def test_destroying_it_or_closing_the_segment_ends_all_waiting(
         assert "[closed]" in repr(handle)
 
 
+def test_closing_one_segment_handle_leaves_those_who_wait_through_another(
+    run_async: RunAsync, kind: Kind, handle: Any, segment: ManagedSharedMemory
+) -> None:
+    ended: list[str] = []
+
+    async def told(other: Any) -> None:
+        with pytest.raises(ClosedError):
+            async with kind.entered(other):
+                pytest.fail("it was held")
+        ended.append("told")
+
+    async def served() -> None:
+        async with kind.entered(handle):
+            ended.append("served")
+
+    async def body() -> None:
+        with ManagedSharedMemory.open(segment.name) as again:
+            async with anyio.create_task_group() as group, kind.entered(handle):
+                group.start_soon(told, kind.make(again))
+                await waiting(kind, handle, 1)
+                group.start_soon(served)
+                await waiting(kind, handle, 2)
+                again.close()
+                await waiting(kind, handle, 1)
+        assert ended == ["told", "served"]
+
+    run_async(body)
+    assert idle(kind, handle)
+
+
 def test_a_keyboard_interrupt_ends_a_blocked_wait_and_leaves_nothing(kind: Kind, handle: Any) -> None:
     held, done = threading.Event(), threading.Event()
 
