@@ -222,7 +222,8 @@ static inline void survive_adoption(void *arg) {
     aipc_participant_info infos[8];
     CHECK_EQ(participants(&C, infos), 1);
     CHECK_EQ(used_blocks(&C), sweep_blocks);
-    CHECK(aipc_header_original(C.header, C.device, C.inode));
+    const aipc_object_id id = aipc_id_of(&C);
+    CHECK(aipc_header_original(C.header, &id));
     CHECK_EQ(leaks_entries(C.bell_path), 1);
     fixture_detach(&C);
     CHECK_EQ(leaks_fds(), sweep_fds);

@@ -155,6 +155,21 @@ def test_a_copied_file_is_a_segment_of_its_own_and_persistent(path: Path) -> Non
     assert copy.exists()
 
 
+def test_a_copy_in_the_place_of_what_it_was_copied_from_is_a_copy(path: Path) -> None:
+    for _ in range(5):  # some filesystems give it the very number of the inode that was freed
+        with ManagedMappedFile.create(path, SIZE, lifetime="last_detach") as segment:
+            SharedDict(segment, "d")["k"] = 1
+            identity, content = segment.uuid, path.read_bytes()
+        assert not path.exists()
+        path.write_bytes(content)
+        assert ManagedMappedFile.exists(path)
+        with ManagedMappedFile.open(path) as copied:
+            assert copied.uuid != identity
+            assert SharedDict(copied, "d")["k"] == 1
+        assert path.exists()
+        path.unlink()
+
+
 def test_a_moved_file_is_the_same_segment(path: Path) -> None:
     with ManagedMappedFile.create(path, SIZE) as segment:
         identity = segment.uuid

@@ -35,6 +35,7 @@ static void forget_origin(aipc_seg *seg, const uint8_t uuid[16]) {
     header->flags &= ~(uint32_t)AIPC_FLAG_LAST_DETACH;
     header->unlinked = 0;
     if (seg->lent) header->max_size = seg->mapped; /* there is no more of it */
+    header->born = seg->born;
     aipc_store_release64(&header->device, seg->device);
     aipc_store_release64(&header->inode, seg->inode);
 }
@@ -47,18 +48,20 @@ static aipc_status begin(aipc_seg *seg) {
     if (status == AIPC_OK) status = aipc_os_random(uuid, sizeof uuid, &seg->error);
     if (status != AIPC_OK) return status;
     name_boot(header, UINT64_MAX);
-    if (header->device != seg->device || header->inode != seg->inode) forget_origin(seg, uuid);
+    const aipc_object_id id = aipc_id_of(seg);
+    if (!aipc_header_on(header, &id)) forget_origin(seg, uuid);
     return AIPC_OK;
 }
 
 aipc_status aipc_adopt_begin(aipc_seg *seg, int gate) {
     const struct aipc_header *header = seg->header;
+    const aipc_object_id id = aipc_id_of(seg);
     if (!aipc_nobody(gate, &seg->error)) {
         seg->fault = (aipc_fault){.what = "inode: a copy of a segment that somebody has open",
                                   .offset = offsetof(struct aipc_header, inode), .found = seg->inode, .expected = header->inode};
         return AIPC_INCOMPATIBLE;
     }
-    return aipc_header_adopting(header, seg->device, seg->inode) ? AIPC_OK : begin(seg);
+    return aipc_header_adopting(header, &id) ? AIPC_OK : begin(seg);
 }
 
 /* The first thing that a check finds is what is wrong with the copy. */

@@ -68,6 +68,7 @@ struct aipc_seg {
     uint32_t lent;            /* the memory is the caller's: it is neither mapped nor unmapped here (segment.h, lend) */
     uint32_t solitary;        /* and no other process's: bells are pipes, and a forked child has no part in it */
     uint64_t device, inode;
+    uint64_t born;            /* 0: not known */
     int fd;                   /* of the object; verified before use, descriptors can be closed behind us */
     int bell_dir;             /* of the bell directory; -1: none */
     uint64_t bell_dir_inode;  /* solitary: the inode of bell 0 */

@@ -72,6 +72,7 @@ aipc_status aipc_header_write(aipc_seg *seg, const aipc_create_options *options,
     header->max_size = options->max_size;
     header->device = info->device;
     header->inode = info->inode;
+    header->born = info->born;
     aipc_os_boot_id(header->boot_id);
     header->created_at = aipc_os_wall_clock();
     header->creator_pid = aipc_os_pid();
@@ -121,24 +122,23 @@ aipc_status aipc_header_validate(const struct aipc_header *h, const aipc_file_in
     return AIPC_OK;
 }
 
-static bool stands_on(const struct aipc_header *h, uint64_t device, uint64_t inode, uint64_t flip) {
+bool aipc_header_on(const struct aipc_header *h, const aipc_object_id *id) {
+    return h->device == id->device && h->inode == id->inode && (h->born == id->born || h->born == 0 || id->born == 0);
+}
+static bool stands_on(const struct aipc_header *h, const aipc_object_id *id, uint64_t flip) {
     uint64_t boot[2];
     aipc_os_boot_id(boot);
-    return h->device == device && h->inode == inode && h->boot_id[0] == (boot[0] ^ flip) && h->boot_id[1] == (boot[1] ^ flip);
+    return aipc_header_on(h, id) && h->boot_id[0] == (boot[0] ^ flip) && h->boot_id[1] == (boot[1] ^ flip);
 }
-bool aipc_header_original(const struct aipc_header *h, uint64_t device, uint64_t inode) {
-    return stands_on(h, device, inode, 0);
-}
-bool aipc_header_adopting(const struct aipc_header *h, uint64_t device, uint64_t inode) {
-    return stands_on(h, device, inode, UINT64_MAX);
-}
+bool aipc_header_original(const struct aipc_header *h, const aipc_object_id *id) { return stands_on(h, id, 0); }
+bool aipc_header_adopting(const struct aipc_header *h, const aipc_object_id *id) { return stands_on(h, id, UINT64_MAX); }
 
 static aipc_status too_small(uint64_t size, aipc_fault *fault) {
     return mismatch(fault, AIPC_INCOMPATIBLE, "too small to be an aioipc segment", 0, size, sizeof(struct aipc_header));
 }
 
 aipc_status aipc_header_read_lent(aipc_seg *seg, struct aipc_header *copy, aipc_file_info *info) {
-    aipc_status status = aipc_os_stat_fd(seg->fd, info, &seg->error);
+    aipc_status status = aipc_os_identify(seg->fd, info, &seg->error);
     if (status != AIPC_OK) return status;
     info->size = seg->mapped;
     if (info->size < sizeof *copy) return too_small(info->size, &seg->fault);
@@ -148,7 +148,7 @@ aipc_status aipc_header_read_lent(aipc_seg *seg, struct aipc_header *copy, aipc_
 
 aipc_status aipc_header_read(int fd, struct aipc_header *copy, aipc_file_info *info, aipc_fault *fault, int *error) {
     void *page;
-    aipc_status status = aipc_os_stat_fd(fd, info, error);
+    aipc_status status = aipc_os_identify(fd, info, error);
     if (status != AIPC_OK) return status;
     if (!info->regular || info->size < sizeof *copy)
         return too_small(info->size, fault);

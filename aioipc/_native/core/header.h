@@ -33,10 +33,22 @@ aipc_status aipc_header_read(int fd, struct aipc_header *copy, aipc_file_info *i
 aipc_status aipc_header_read_lent(aipc_seg *seg, struct aipc_header *copy, aipc_file_info *info);
 /* Is this a segment that this build understands, and whole? */
 aipc_status aipc_header_validate(const struct aipc_header *h, const aipc_file_info *info, aipc_fault *fault);
+/* What tells an object from every other one; born 0, here or in the header: not known, and so not compared. */
+typedef struct aipc_object_id {
+    uint64_t device, inode, born;
+} aipc_object_id;
+static inline aipc_object_id aipc_id_of_file(const aipc_file_info *info) {
+    return (aipc_object_id){info->device, info->inode, info->born};
+}
+static inline aipc_object_id aipc_id_of(const aipc_seg *seg) {
+    return (aipc_object_id){seg->device, seg->inode, seg->born};
+}
 /* Is it on the object, and in the boot of the machine, that its words are about?  Otherwise it is a copy of a segment, or
  * one that lived through a reboot (adopt.h). */
-bool aipc_header_original(const struct aipc_header *h, uint64_t device, uint64_t inode);
+bool aipc_header_original(const struct aipc_header *h, const aipc_object_id *id);
 /* Is it here that a copy is being made an original?  The boot's words are inverted until that is done. */
-bool aipc_header_adopting(const struct aipc_header *h, uint64_t device, uint64_t inode);
+bool aipc_header_adopting(const struct aipc_header *h, const aipc_object_id *id);
+/* Is it on that object, in whichever boot? */
+bool aipc_header_on(const struct aipc_header *h, const aipc_object_id *id);
 
 #endif

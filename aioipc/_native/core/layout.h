@@ -85,7 +85,7 @@ struct aipc_header {
     uint32_t nodes;          /* wait nodes */
     uint32_t algorithm;
     uint32_t flags;
-    uint64_t reserved0[1];
+    uint64_t born;           /* when the object's inode was taken into use, ns; 0: its filesystem does not say */
 
     /* Lock-free, changing. */
     uint64_t size;           /* bytes that exist.  Grows by release store of who holds the heap; a stale

@@ -15,11 +15,14 @@
 
 typedef struct aipc_file_info {
     uint64_t device, inode, size;
+    uint64_t born; /* aipc_os_identify: when its inode was taken into use, ns; 0: not known */
     uint32_t uid, mode;
     bool regular;
 } aipc_file_info;
 
 aipc_status aipc_os_stat_fd(int fd, aipc_file_info *info, int *error);
+/* The same, and when it was born: numbers of inodes are used again. */
+aipc_status aipc_os_identify(int fd, aipc_file_info *info, int *error);
 /* AIPC_NOT_FOUND when there is nothing; symbolic links are not followed. */
 aipc_status aipc_os_stat_path(const char *path, aipc_file_info *info, int *error);
 

@@ -53,6 +53,16 @@ aipc_status aipc_os_stat_fd(int fd, aipc_file_info *info, int *error) {
     return AIPC_OK;
 }
 
+aipc_status aipc_os_identify(int fd, aipc_file_info *info, int *error) {
+    struct statx more;
+    aipc_status status = aipc_os_stat_fd(fd, info, error);
+    if (status != AIPC_OK) return status;
+    POINT();
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &more) == 0 && (more.stx_mask & STATX_BTIME) != 0)
+        info->born = (uint64_t)more.stx_btime.tv_sec * 1000000000 + more.stx_btime.tv_nsec;
+    return AIPC_OK;
+}
+
 aipc_status aipc_os_stat_path(const char *path, aipc_file_info *info, int *error) {
     struct stat st;
     POINT();

@@ -11,6 +11,7 @@ static aipc_status map(aipc_seg *seg, const struct aipc_header *h, const aipc_fi
     seg->limit = h->size;
     seg->device = info->device;
     seg->inode = info->inode;
+    seg->born = info->born;
     seg->participants = h->participants;
     seg->node_count = h->nodes;
     seg->seed = h->seed;
@@ -20,7 +21,8 @@ static aipc_status map(aipc_seg *seg, const struct aipc_header *h, const aipc_fi
 
 static aipc_status check_origin(aipc_seg *seg, const struct aipc_header *h, const aipc_file_info *info) {
     if (h->state != AIPC_STATE_READY) return AIPC_GONE;
-    if (aipc_header_original(h, info->device, info->inode)) return AIPC_OK;
+    const aipc_object_id id = aipc_id_of_file(info);
+    if (aipc_header_original(h, &id)) return AIPC_OK;
     seg->fault = (aipc_fault){.what = "inode: a copy of a segment, or one from before a restart; open() it for writing once",
                               .offset = offsetof(struct aipc_header, inode), .found = info->inode, .expected = h->inode};
     return AIPC_INCOMPATIBLE;

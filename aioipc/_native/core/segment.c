@@ -145,6 +145,7 @@ static aipc_status map_object(aipc_seg *seg, uint64_t size, uint64_t max_size, c
     seg->limit = size;
     seg->device = info->device;
     seg->inode = info->inode;
+    seg->born = info->born;
     aipc_place_areas(seg);
     return AIPC_OK;
 }
@@ -197,7 +198,7 @@ aipc_status aipc_segment_create(aipc_seg *seg, const aipc_create_options *option
     aipc_file_info info;
     bool fits = !seg->lent || options->max_size == seg->mapped;
     aipc_status status = aipc_options_valid(options) && fits ? AIPC_OK : AIPC_INVALID;
-    if (status == AIPC_OK) status = aipc_os_stat_fd(seg->fd, &info, &seg->error);
+    if (status == AIPC_OK) status = aipc_os_identify(seg->fd, &info, &seg->error);
     if (status == AIPC_OK && !seg->lent) status = aipc_os_reserve(seg->fd, 0, options->size, &seg->error);
     if (status == AIPC_OK) {
         seg->participants = options->participants;
@@ -257,7 +258,8 @@ static aipc_status join_through_gate(aipc_seg *seg) {
     aipc_status status = aipc_os_stat_fd(seg->fd, &info, &seg->error);
     if (status == AIPC_OK) status = aipc_gate_open(seg, &gate);
     if (status != AIPC_OK) return status;
-    const bool original = aipc_header_original(seg->header, seg->device, seg->inode);
+    const aipc_object_id id = aipc_id_of(seg);
+    const bool original = aipc_header_original(seg->header, &id);
     if (original) {
         aipc_bell_directory(seg->header->uuid, seg->bell_path);
         status = still_open(seg, gate);
@@ -362,7 +364,8 @@ aipc_status aipc_segment_remove(int fd, const char *path, int *error) {
     if (status != AIPC_OK) return status;
     int gate;
     char bells[96] = "";
-    if (aipc_header_original(&copy, info.device, info.inode)) aipc_bell_directory(copy.uuid, bells); /* else another's */
+    const aipc_object_id id = aipc_id_of_file(&info);
+    if (aipc_header_original(&copy, &id)) aipc_bell_directory(copy.uuid, bells); /* else another's */
     seg.device = info.device;
     seg.inode = info.inode;
     status = aipc_gate_open(&seg, &gate);
@@ -388,7 +391,8 @@ aipc_status aipc_segment_peek(int fd, const char *path, aipc_segment_info *info,
         .creator_pid = copy.creator_pid, .participants = copy.participants, .flags = copy.flags,
         .state = copy.state, .unlinked = copy.unlinked, .alive = alive, .uid = file.uid, .mode = file.mode};
     memcpy(info->uuid, copy.uuid, sizeof info->uuid);
-    if (!alive && aipc_header_original(&copy, file.device, file.inode) && ((copy.flags & AIPC_FLAG_LAST_DETACH) != 0 || copy.state == AIPC_STATE_DEAD)) {
+    const aipc_object_id id = aipc_id_of_file(&file);
+    if (!alive && aipc_header_original(&copy, &id) && ((copy.flags & AIPC_FLAG_LAST_DETACH) != 0 || copy.state == AIPC_STATE_DEAD)) {
         (void)aipc_segment_remove(fd, path, error);
         return AIPC_GONE;
     }
