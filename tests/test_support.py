@@ -15,7 +15,8 @@ import pytest
 import sniffio
 
 from tests.support.leaks import SHM, Snapshot, remove_entries
-from tests.support.peers import ROOT, Link, Peer, PeerExitedError, PeerFailedError
+from tests.support.nursery import ROOT
+from tests.support.peers import Link, Peer, PeerExitedError, PeerFailedError
 
 Spawn = Callable[..., Peer]
 

@@ -72,6 +72,7 @@ def test_each_file_counts_once_whoever_is_killed_over_it() -> None:
     assert set(outcome["files_by_consumer"]) <= {"asyncio", "trio", "blocking"}
 
 
+@pytest.mark.slow  # the next two run both as well
 def test_both_run_one_after_the_other() -> None:
     outcome = demo("--requests", "200", "--files", "12")
     assert outcome["sound"] is True

@@ -11,7 +11,8 @@ import pytest
 
 from aioipc import MISSING, ClosedError, ManagedSharedMemory, SharedDict
 from tests.support.forked import forked, together
-from tests.support.peers import ROOT, Link
+from tests.support.nursery import ROOT
+from tests.support.peers import Link
 
 Dict = SharedDict[Any, Any]
 PROCESSES = 4

@@ -12,22 +12,23 @@ A role is a function, sync or async, of a module both sides can import::
         peer.kill()
 
 Messages are JSON, one a line, over a socket pair; the child's stdout and stderr are the test's own.
-A child dies with the thread that spawned it.
+A child dies with the process of the tests.  (Where it comes from: tests/support/nursery.py.)
 """
 
 import json
 import os
+import select
 import signal
 import socket
-import subprocess
-import sys
+import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.nursery import Nursery, Wrapped, nursery
+
+FRESH = "AIOIPC_TEST_FRESH"  # in the environment: each peer gets an interpreter of its own
 
 
 class PeerFailedError(AssertionError):
@@ -104,20 +105,13 @@ class Peer(Link):
         ours, theirs = socket.socketpair()
         super().__init__(ours)
         path = role if isinstance(role, str) else f"{role.__module__}:{role.__qualname__}"
+        self._own_nursery = Wrapped(wrapper) if wrapper else Nursery() if FRESH in os.environ else None
+        self._nursery = self._own_nursery or nursery()
         with theirs:
-            fd = theirs.fileno()
-            command = [
-                *wrapper,
-                sys.executable,
-                "-m",
-                "tests.support._peer",
-                str(fd),
-                loop,
-                path,
-                json.dumps(args),
-            ]
-            self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd])
-        self.pid = self._process.pid
+            self.pid = self._nursery.fork(path.partition(":")[0], theirs)
+        self._status: int | None = None
+        self._reaping = threading.Lock()
+        self.send([loop, path, args, dict(os.environ)])
 
     def result(self) -> Any:
         """Wait for the role to return and the process to end; the role's return value."""
@@ -129,30 +123,50 @@ class Peer(Link):
 
     def wait(self) -> int:
         """Wait for the process to end; its exit status, negative for a signal."""
-        return self._process.wait()
+        with self._reaping:
+            if self._status is None:
+                _await_end(self.pid)
+                self._status = self._nursery.reap(self.pid)
+            return self._status
 
     def kill(self) -> None:
         """SIGKILL the process and wait until it is gone."""
-        self._process.kill()
-        self._process.wait()
+        self._signal(signal.SIGKILL)
+        self.wait()
 
     def stop(self) -> None:
         """Suspend the process (SIGSTOP) and wait until it is suspended."""
-        self._process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+        self._signal(signal.SIGSTOP)
+        self._nursery.await_stop(self.pid)
 
     def resume(self) -> None:
         """Let a stopped process go on (SIGCONT)."""
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def interrupt(self) -> None:
         """Send SIGINT, as Ctrl-C does."""
-        self._process.send_signal(signal.SIGINT)
+        self._signal(signal.SIGINT)
 
     def discard(self) -> None:
         """Kill the process if it still runs, and close the link."""
         self.kill()
         self.close()
+        if self._own_nursery is not None:
+            self._own_nursery.close()
+
+    def _signal(self, number: int) -> None:
+        if self._status is None:
+            os.kill(self.pid, number)
+
+
+def _await_end(pid: int) -> None:
+    fd = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.poll()
+    finally:
+        os.close(fd)
 
 
 def spawn(
