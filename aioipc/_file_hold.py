@@ -13,6 +13,7 @@ from ._native._core import KernelLock
 from .errors import ClosedError
 
 FileProtocol = Literal["ofd", "flock"]
+_LONGEST_POLL = 1e6  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,18 @@ class Blocking:
             raise LateError
 
     async def kernel(self, kernel: KernelLock) -> None:
-        left = self._left()
-        if left == 0:
+        if self._left() == 0:
             raise LateError
         poll = select.poll()
         poll.register(kernel.begin_wait(), select.POLLIN)
-        if not poll.poll(None if left is None else math.ceil(left * 1000)):
-            raise LateError
+        while not poll.poll(self._milliseconds()):
+            if self._left() == 0:
+                raise LateError
         kernel.end_wait()
+
+    def _milliseconds(self) -> int | None:
+        left = self._left()
+        return None if left is None else math.ceil(min(left, _LONGEST_POLL) * 1000)
 
 
 class Hold:

@@ -137,7 +137,7 @@ class FileGuard:
             self._holds.append(hold)
         except LateError:
             return False
-        except BaseException:  # a signal handler's too: from here to the `with` none runs
+        except BaseException:  # of a signal handler too; after this block none runs before the `with` does
             if hold is not None:
                 hold.close()
             raise

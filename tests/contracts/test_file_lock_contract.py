@@ -5,6 +5,7 @@ import os
 import pickle
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,14 @@ def test_a_blocking_acquire_gives_up_when_the_time_is_over(lock: FileLock, path:
     with foreign(path, lock._file.protocol):
         assert lock.blocking.acquire(timeout=0.001) is False
         assert lock.statistics().waiters == 0
+    for timeout in (60, 1e12, float("inf")):
+        with ExitStack() as held:
+            held.enter_context(foreign(path, lock._file.protocol))
+            timer = threading.Timer(0.001, held.close)
+            timer.start()
+            assert lock.blocking.acquire(timeout) is True
+            timer.join()
+        lock.release()
     for timeout in (-1, float("nan")):
         with pytest.raises(ValueError, match="timeout"):
             lock.blocking.acquire(timeout=timeout)
