@@ -185,7 +185,7 @@ class FileMapping(_Object):
     def __init__(self, path: "str | os.PathLike[str]", *, read_only: bool = False) -> None:
         """Opens the file. Raises NotFoundError, PermissionDeniedError, OSError."""
         name = FilePlace.of(path).path
-        flags = os.O_CLOEXEC | (os.O_RDONLY if read_only else os.O_RDWR)
+        flags = os.O_CLOEXEC | os.O_NONBLOCK | (os.O_RDONLY if read_only else os.O_RDWR)
         try:
             fd = os.open(name, flags)
         except FileNotFoundError:

@@ -78,6 +78,15 @@ def test_an_object_too_large_for_dev_shm_is_refused_and_stays_as_it_was(memory: 
     assert memory.size == 10
 
 
+def test_a_fifo_is_no_file_to_wait_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with (
+        FileMapping(tmp_path / "fifo", read_only=True) as fifo,
+        pytest.raises(ValueError, match="not inside"),
+    ):
+        MappedRegion(fifo, "read_only", size=1)
+
+
 def test_a_file_must_be_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with pytest.raises(NotFoundError):
