@@ -2,8 +2,6 @@
 
 import asyncio
 import io
-import itertools
-import mmap
 import os
 import pickle
 import signal
@@ -306,39 +304,6 @@ def test_a_stopped_or_killed_writer_keeps_no_reader_waiting(segment_name: str, s
                 for _ in range(100):
                     assert seen["other"] == "there"
             peer.kill()
-
-
-CATALOG_ACQUISITIONS = 4484  # where the catalog counts who has taken it
-
-
-def count_on(test: Link, name: str) -> None:
-    """No two looks at the catalog find the same count."""
-    with open(f"/dev/shm/{name}", "r+b") as file, mmap.mmap(file.fileno(), 2 * mmap.PAGESIZE) as memory:
-        test.sync("counting")
-        with memoryview(memory) as view, view.cast("I") as words:
-            while True:
-                words[CATALOG_ACQUISITIONS // 4] ^= 1
-
-
-def test_it_may_be_closed_while_it_looks_again(segment_name: str, spawn) -> None:
-    with ManagedSharedMemory.create(segment_name, SIZE, lifetime="last_detach") as segment:
-        with open(f"/dev/shm/{segment_name}", "rb") as file:
-            counts = [os.pread(file.fileno(), 4, CATALOG_ACQUISITIONS)]
-            SharedDict(segment, "d")
-            counts.append(os.pread(file.fileno(), 4, CATALOG_ACQUISITIONS))
-        assert counts[0] != counts[1]
-        peer = spawn(count_on, segment_name)
-        assert peer.receive() == "counting"
-        peer.go()
-        previous = signal.getsignal(signal.SIGALRM)
-        for _ in range(20):
-            reader = ManagedSharedMemory.open_read_only(segment_name)
-            signal.signal(signal.SIGALRM, lambda *_, reader=reader: reader.close())
-            signal.setitimer(signal.ITIMER_REAL, 0.005)
-            with pytest.raises(ClosedError):
-                all(reader.find(SharedDict, "d") for _ in itertools.count())
-        signal.signal(signal.SIGALRM, previous)
-        peer.kill()
 
 
 def test_hostile_bytes_are_no_signal(tmp_path) -> None:
