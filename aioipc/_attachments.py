@@ -9,7 +9,16 @@ from weakref import WeakValueDictionary
 from ._native import _core
 from ._native._core import LAST_DETACH, MAX_PARTICIPANTS, Attachment, Opening, minimum_size
 
-__all__ = ["Layout", "Lifetime", "attached", "checked_layout", "checked_size", "created", "lock"]
+__all__ = [
+    "Layout",
+    "Lifetime",
+    "attached",
+    "checked_layout",
+    "checked_mode",
+    "checked_size",
+    "created",
+    "lock",
+]
 
 Lifetime = Literal["persistent", "last_detach"]
 PAGE_SIZE = os.sysconf("SC_PAGESIZE")
@@ -77,6 +86,13 @@ def checked_size(n: int) -> int:
     return n
 
 
+def checked_mode(mode: int) -> int:
+    """The mode, when it is permission bits."""
+    if mode & ~0o777:
+        raise ValueError(f"mode must be permission bits, at most 0o777, not {mode:#o}")
+    return mode
+
+
 def checked_layout(
     size: int,
     *,
@@ -94,8 +110,7 @@ def checked_layout(
         raise ValueError(f"lifetime must be 'persistent' or 'last_detach', not {lifetime!r}")
     if not 1 <= participants <= MAX_PARTICIPANTS:
         raise ValueError(f"participants must be between 1 and {MAX_PARTICIPANTS}, not {participants}")
-    if mode & ~0o777:
-        raise ValueError(f"mode must be permission bits, at most 0o777, not {mode:#o}")
+    checked_mode(mode)
     size = -(-checked_size(size) // granularity) * granularity
     least = minimum_size(size, participants)
     if size < least:

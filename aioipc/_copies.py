@@ -1,19 +1,33 @@
 """Copies of segments in use, as of one moment."""
 
+import errno
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ._files import FilePlace
 from ._native import _core
 from ._native._core import Attachment, Opening
-from .errors import CorruptSegmentError
+from .errors import CorruptSegmentError, SegmentFullError
 
 __all__ = ["copy_to_file", "copy_to_memory"]
 
 _ATTEMPTS = 8
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+@contextmanager
+def _room_needed() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise SegmentFullError(f"copying a segment: no room for it: {error}") from error
+
+
+@_room_needed()
 def copy_to_file(attachment: Attachment, place: FilePlace, mode: int) -> None:
     """Makes the file there a segment of its own: whole, checked and on the disk, or not there at all."""
     if place.exists():
@@ -27,6 +41,7 @@ def copy_to_file(attachment: Attachment, place: FilePlace, mode: int) -> None:
             os.close(draft.fd)
 
 
+@_room_needed()
 def copy_to_memory(attachment: Attachment, name: str) -> int:
     """A descriptor of a memfd that is a segment of its own."""
     fd = _empty_memory(attachment, name)
@@ -82,7 +97,7 @@ def _empty_memory(attachment: Attachment, name: str) -> int:
 
 
 def _adopt(fd: int) -> None:
-    attachment = _core.open_attachment(os.dup(fd), "")
+    attachment = _core.open_attachment(os.dup(fd), "", None, True)
     assert attachment is not None  # nobody else knows it
     opening = Opening(attachment)
     opening.begin_close(True)

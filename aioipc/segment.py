@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from . import _copies, _waiting
-from ._attachments import checked_size
+from ._attachments import checked_mode, checked_size
 from ._files import FilePlace
 from ._native._core import Attachment, Block, Opening
 from .errors import ClosedError
@@ -181,7 +181,7 @@ class ManagedSegment:
         Raises AlreadyExistsError, SegmentFullError, CorruptSegmentError when the segment itself is damaged,
         PeerStalledError when a stopped process is in the middle of a change.
         """
-        _copies.copy_to_file(self._attachment, FilePlace.of(path), mode)
+        _copies.copy_to_file(self._attachment, FilePlace.of(path), checked_mode(mode))
 
     # --- memory
 

@@ -38,6 +38,7 @@ cdef Attachment _prepare(int fd, str path, memory, bint solitary):
     """Takes fd over: it is closed with the attachment."""
     cdef Attachment self = Attachment.__new__(Attachment)
     aipc_segment_init(self.seg, fd, path.encode("utf-8", "surrogateescape"))
+    self.seg.solitary = solitary
     cdef Lent lent
     if memory is not None:
         self.memory = lent = Lent(memory)
@@ -68,7 +69,10 @@ def create_attachment(int fd, str path, uint64_t size, uint64_t max_size, uint32
 
 
 def open_attachment(int fd, str path, memory=None, bint solitary=False):
-    """Attaches to the segment behind fd, or in `memory`; None when its last user is removing it."""
+    """Attaches to the segment behind fd, or in `memory`; None when its last user is removing it.
+
+    `solitary`: no other process has a part in it, and so it makes no bells that they could find.
+    """
     cdef Attachment self = _prepare(fd, path, memory, solitary)
     cdef aipc_status status
     with nogil:

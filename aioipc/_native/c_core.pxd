@@ -85,7 +85,7 @@ cdef extern from "aipc.h":
         uint8_t *base
         aipc_header *header
         uint64_t self, mapped, limit, device, inode, bells_taken
-        uint32_t slot, generation, forked, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
+        uint32_t slot, generation, forked, solitary, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         aipc_catalog *catalog
         aipc_heap *heap
         uint64_t self, limit, device, inode, bells_taken

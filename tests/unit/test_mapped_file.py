@@ -1,6 +1,7 @@
 """Segments in files: paths, owners, filesystems, what creators leave, copies on disk."""
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from aioipc import (
     CorruptSegmentError,
     IncompatibleSegmentError,
     IPCError,
+    ManagedHeapMemory,
     ManagedMappedFile,
     NotFoundError,
     PermissionDeniedError,
@@ -192,3 +194,28 @@ def test_the_files_name_is_flushed_with_its_content(path: Path, monkeypatch) -> 
     with ManagedMappedFile.create(path, SIZE) as segment:
         segment.flush()
     assert synced == [path.stat().st_ino, path.parent.stat().st_ino]
+
+
+def test_a_snapshot_leaves_nothing_in_dev_shm_even_for_a_moment(path: Path) -> None:
+    def untouched() -> bool:
+        before = os.stat("/dev/shm").st_mtime_ns
+        segment.snapshot(path)
+        path.unlink()
+        return os.stat("/dev/shm").st_mtime_ns == before
+
+    with ManagedHeapMemory.create(SIZE) as segment:
+        assert any(untouched() for _ in range(20))  # others may be busy there
+        with pytest.raises(ValueError, match="permission bits"):
+            segment.snapshot(path, mode=0o4755)
+
+
+def test_a_snapshot_that_finds_the_disk_full_says_so_and_leaves_nothing(path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with ManagedHeapMemory.create(2 * SIZE) as segment:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE, limits[1]))
+        try:
+            with pytest.raises(SegmentFullError):
+                segment.snapshot(path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not path.exists()
