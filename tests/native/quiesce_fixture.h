@@ -23,6 +23,19 @@ static inline struct aipc_dict *fixture_dict(aipc_seg *seg) {
     return (void *)(seg->base + ref.payload);
 }
 
+static inline struct aipc_vector *fixture_vector(aipc_seg *seg) {
+    struct aipc_vector image;
+    aipc_vector_init(&image);
+    aipc_object_spec spec = {.kind = AIPC_NAMED, .name = "vector", .name_size = 6, .type = AIPC_TYPE_VECTOR_IO,
+                             .size = sizeof image, .count = 1, .initial = &image};
+    aipc_object_ref ref;
+    bool created;
+    aipc_ctx *ctx = enter(seg);
+    OK(aipc_find_or_construct(ctx, &spec, &ref, &created));
+    aipc_ctx_leave(ctx);
+    return (void *)(seg->base + ref.payload);
+}
+
 static inline void set_key(aipc_seg *seg, struct aipc_dict *d, uint8_t value) {
     const aipc_dict_key key = aipc_dict_key_of(seg, "key", 3);
     aipc_dict_draft draft;

@@ -48,7 +48,8 @@ static void whoever_holds_a_domain_is_waited_for_or_recovered(void) {
     make_some_of_everything();
     A.stall_ns = 5000000;
     struct aipc_domain *const domains[] = {&A.catalog->domain, &A.heap->domain, &A.waits->domain,
-                                           &fixture_dict(&A)->domain, &queue_a->in.domain, &queue_a->out.domain};
+                                           &fixture_dict(&A)->domain, &queue_a->in.domain, &queue_a->out.domain,
+                                           &fixture_vector(&A)->domain};
     for (size_t i = 0; i < sizeof domains / sizeof *domains; i++) {
         NOTE("domain %zu", i);
         uint32_t recovered;

@@ -43,9 +43,13 @@ static uint64_t size_of(const aipc_seg *seg, uint64_t type) {
 }
 
 uint32_t aipc_type_domains(aipc_seg *seg, const aipc_object_ref *ref, struct aipc_domain *domains[AIPC_DOMAINS]) {
-    uint64_t needed = size_of(seg, ref->type);
+    uint64_t needed = ref->type == AIPC_TYPE_VECTOR_IO ? sizeof(struct aipc_vector) : size_of(seg, ref->type);
     void *payload = needed == 0 || ref->size < needed ? NULL : aipc_at(seg, ref->payload, needed);
     if (payload == NULL) return 0;
+    if (ref->type == AIPC_TYPE_VECTOR_IO) {
+        domains[0] = &((struct aipc_vector *)payload)->domain;
+        return 1;
+    }
     if (ref->type == AIPC_TYPE_DICT) {
         domains[0] = &((struct aipc_dict *)payload)->domain;
         return 1;
