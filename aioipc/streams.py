@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ._native import _core
 from .errors import OptionMismatchError
-from .objects import New, ObjectName, SharedObject
+from .objects import New, ObjectName, SharedObject, whole
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -150,7 +150,7 @@ class BufferIO(_Stream):
     def __init__(
         self, segment: "ManagedSegment", name: ObjectName | New = None, size: int | None = None
     ) -> None:
-        room = self._room_of(segment, name) if size is None else size
+        room = self._room_of(segment, name) if size is None else whole("size", size)
         if not 0 < room < 1 << 62:
             raise ValueError(f"a BufferIO has room for at least 1 byte, not {room}")
         head = _core.stream_image(room)

@@ -3,6 +3,9 @@
 TYPE_BUFFER_IO = AIPC_TYPE_BUFFER_IO
 TYPE_VECTOR_IO = AIPC_TYPE_VECTOR_IO
 
+cdef extern from "Python.h":
+    Py_ssize_t _clipped "PyNumber_AsSsize_t" (object number, PyObject *error) except? -1  # NULL: to what there is
+
 cdef enum:
     SEEK_SET = 0
     SEEK_CUR = 1
@@ -99,20 +102,25 @@ cdef class StreamHandle(Handle):
 
     def read(self, size=-1) -> bytes:
         """Up to `size` bytes from the position on, all there are when it is negative or None; b"" at the end."""
+        cdef Py_ssize_t most = -1 if size is None else _clipped(size, NULL)
         cdef uint64_t count = self.left()
-        if size is not None and size >= 0:
-            count = min(count, <uint64_t>min(size, PY_SSIZE_T_MAX))
+        if most >= 0:
+            count = min(count, <uint64_t>most)
         cdef bytes result = PyBytes_FromStringAndSize(NULL, count)
         self.copy_out(<uint8_t *>PyBytes_AS_STRING(result), count)
         return result
 
     def readinto(self, buffer) -> int:
         """Fills the buffer from the position on; how many bytes there were for it, 0 at the end."""
-        cdef uint8_t[::1] target = memoryview(buffer).cast("B")
-        cdef uint64_t count = min(self.left(), <uint64_t>target.shape[0])
-        if count > 0:
-            self.copy_out(&target[0], count)
-        return count
+        cdef Py_buffer target
+        cdef uint64_t count
+        PyObject_GetBuffer(buffer, &target, PyBUF_WRITABLE)
+        try:
+            count = min(self.left(), <uint64_t>target.len)
+            self.copy_out(<uint8_t *>target.buf, count)
+            return count
+        finally:
+            PyBuffer_Release(&target)
 
     def write(self, data) -> int:
         """Writes at the position, and moves it; how many bytes there was room for.
@@ -120,18 +128,26 @@ cdef class StreamHandle(Handle):
         A BufferIO takes what fits, and raises OSError (ENOSPC) when that is nothing.  A VectorIO takes all, or
         raises SegmentFullError.  Behind the end others see all of it at once, or, if the writer dies, none.
         """
-        cdef const uint8_t[::1] source = memoryview(data).cast("B")
+        cdef Py_buffer source
+        PyObject_GetBuffer(data, &source, PyBUF_SIMPLE)
+        try:
+            return self.write_bytes(<const uint8_t *>source.buf, source.len)
+        finally:
+            PyBuffer_Release(&source)
+
+    @cython.final
+    cdef object write_bytes(self, const uint8_t *bytes, uint64_t count):
         cdef aipc_stream *stream = self.open()
-        cdef uint64_t count = source.shape[0]
+        cdef uint64_t at = self.at  # other threads that use this handle may move it meanwhile
         if count == 0:
             return 0
         if self.stream.room != 0:
-            if self.at >= self.stream.room:
+            if at >= self.stream.room:
                 raise OSError(ENOSPC, f"{self!r} is full: it has room for {self.stream.room} bytes")
-            count = min(count, self.stream.room - self.at)
-        self.reserve_to(self.at + count)
-        check(self.stream.seg, aipc_stream_write(self.stream.seg, stream, self.at, &source[0], count), "writing a stream")
-        self.at += count
+            count = min(count, self.stream.room - at)
+        self.reserve_to(at + count)
+        check(self.stream.seg, aipc_stream_write(self.stream.seg, stream, at, bytes, count), "writing a stream")
+        self.at = at + count
         return count
 
     @cython.final
@@ -143,8 +159,11 @@ cdef class StreamHandle(Handle):
         aipc_ctx_leave(ctx)
         return self.stream.attachment.check_space(status, end, "growing a stream")
 
-    def reserve(self, uint64_t size) -> None:
+    def reserve(self, size) -> None:
         """Makes room for `size` bytes, so that writing them cannot fail for want of memory."""
+        size = _index(size)
+        if size < 0:
+            raise ValueError(f"a stream has 0 bytes or more, not {size}")
         self.open()
         if self.stream.room != 0 and size > self.stream.room:
             raise ValueError(f"{self!r} has room for {self.stream.room} bytes, not {size}")
@@ -152,10 +171,11 @@ cdef class StreamHandle(Handle):
 
     def seek(self, offset, int whence=SEEK_SET) -> int:
         """Moves the position: from the beginning, from where it is (1), or from the end (2)."""
+        offset = _index(offset)
         self.open()
         if not SEEK_SET <= whence <= SEEK_END:
             raise ValueError(f"whence is 0, 1 or 2, not {whence}")
-        target = _index(offset) + (self.length() if whence == SEEK_END else self.at if whence == SEEK_CUR else 0)
+        target = offset + (self.length() if whence == SEEK_END else self.at if whence == SEEK_CUR else 0)
         if not 0 <= target < 1 << 62:
             raise ValueError(f"position {target} is out of range")
         self.at = target
@@ -168,9 +188,10 @@ cdef class StreamHandle(Handle):
 
     def truncate(self, size=None) -> int:
         """Makes it `size` bytes long (None: up to the position): cut off, or filled up with zeros."""
+        size = self.tell() if size is None else _index(size)
+        self.reserve(size)
         cdef aipc_stream *stream = self.open()
-        cdef uint64_t wanted = self.at if size is None else size, length = self.length()
-        self.reserve(wanted)
+        cdef uint64_t wanted = size, length = self.length()
         if wanted > length:
             check(self.stream.seg, aipc_stream_write(self.stream.seg, stream, wanted, NULL, 0), "extending a stream")
         elif wanted < length:

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import ctypes
 import io
 import os
 import pickle
@@ -58,6 +59,37 @@ def test_what_is_written_is_read(stream: Any) -> None:
     assert (stream.readinto(room), bytes(room[:5])) == (5, b"World")
     assert stream.getvalue() == b"hello World"
     assert stream.write(b"") == 0
+
+
+def test_buffers_of_every_kind(stream: Any) -> None:
+    numbers = (ctypes.c_double * 3)(1, 2, 3)
+    assert stream.write(numbers) == 24
+    back = (ctypes.c_double * 3)()
+    assert (stream.seek(0), stream.readinto(back), list(back)) == (0, 24, [1, 2, 3])
+    numpy = pytest.importorskip("numpy")
+    assert stream.write(numpy.zeros((0, 3))) == 0
+    assert stream.write(numpy.ones(2, "M8[ns]").view("i8")) == 16
+    for wrong in (b"readonly", numpy.zeros((4, 4))[:, 1]):
+        with pytest.raises((BufferError, ValueError)):
+            stream.readinto(wrong)
+    for use in (stream.truncate, stream.reserve, stream.read, stream.seek):
+        with pytest.raises(TypeError):
+            use(1.5)
+    with pytest.raises(ValueError, match="-1"):
+        stream.truncate(-1)
+    assert (stream.seek(24), len(stream.read(1 << 70))) == (24, 16)
+
+
+def test_the_segment_may_be_closed_by_a_size(segment: ManagedSharedMemory, stream: Any) -> None:
+    class Closing:
+        def __index__(self) -> int:
+            segment.close()
+            return 5
+
+    stream.write(b"hello")
+    for use in (stream.read, stream.seek, stream.reserve, stream.truncate):
+        with pytest.raises(ClosedError):
+            use(Closing())
 
 
 def test_a_gap_is_zeros_also_where_something_was(stream: Any) -> None:
@@ -145,7 +177,12 @@ def test_a_vector_grows_until_the_segment_is_full(segment: ManagedSharedMemory) 
         vector.write(bytes(1 << 20))
     with pytest.raises(SegmentFullError):
         vector.reserve(1 << 50)
+    vector.seek(segment.free_memory + before)
+    with pytest.raises(SegmentFullError):
+        vector.write(b"x")
+    vector.seek(before)
     assert (len(vector), vector.tell()) == (before, before)
+    assert segment.free_memory > 690_000  # nothing was taken for what did not fit
     vector.reserve(120_000)
     assert segment.check_sanity()
     segment.destroy(VectorIO, "v")

@@ -91,12 +91,27 @@ static aipc_status add_chunk(aipc_ctx *ctx, struct aipc_vector *v, uint32_t chun
     return status == AIPC_OK ? freed : status;
 }
 
+/* Chunks are never given back, so none is taken for what cannot be reached.  Others may still be faster. */
+static aipc_status may_fit(aipc_ctx *ctx, const struct aipc_vector *v, uint32_t last) {
+    aipc_heap_stats stats;
+    uint64_t missing = 0;
+    for (uint32_t chunk = 0; chunk <= last; chunk++)
+        if (aipc_load_relaxed64(&v->chunks[chunk]) == 0) missing += chunk_size(chunk) + AIPC_ALIGNMENT;
+    if (missing == 0) return AIPC_OK;
+    aipc_status status = aipc_heap_stats_get(ctx, &stats);
+    if (status != AIPC_OK) return status;
+    bool one = aipc_load_relaxed64(&v->chunks[last]) == 0 && chunk_size(last) > stats.largest_free;
+    return one || missing > stats.free_bytes ? AIPC_FULL : AIPC_OK;
+}
+
 aipc_status aipc_stream_reserve(aipc_ctx *ctx, struct aipc_stream *s, uint64_t end) {
     uint64_t fixed;
     aipc_status sane = still_sane(ctx->seg, s, &fixed);
     if (sane != AIPC_OK || fixed != 0 || end == 0) return sane;
     uint32_t last = chunk_of(end - 1);
     if (last >= AIPC_STREAM_CHUNKS) return AIPC_FULL;
+    sane = may_fit(ctx, vector_of(s), last);
+    if (sane != AIPC_OK) return sane;
     for (uint32_t chunk = 0; chunk <= last; chunk++) {
         if (aipc_load_acquire64(&vector_of(s)->chunks[chunk]) != 0) continue;
         aipc_status status = add_chunk(ctx, vector_of(s), chunk);
