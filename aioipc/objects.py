@@ -60,8 +60,13 @@ class New:
         self.name, self.count, self.must, self.each = name, count, must, each
 
 
-def register(cls: "type[SharedObject]") -> None:
-    """Makes objects of this class known by their type's number."""
+def register(cls: "type[SharedObject]", *, latest: bool = False) -> None:
+    """Makes objects of this class known by their type's number.
+
+    `latest`: instead of an earlier one, which may be the same class before its module was loaded again.
+    """
+    if latest:
+        _types[cls._type] = cls
     _types.setdefault(cls._type, cls)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, get_args,
 from ._native import _core
 from ._native._core import FieldType
 from .errors import CorruptSegmentError, OptionMismatchError, SegmentFullError, TypeMismatchError
-from .objects import New, ObjectName, register
+from .objects import New, ObjectName, register, whole
 from .places import PlacedObject
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class _StructMeta(type):
         inherited = [base._field_type for base in cls.__bases__ if hasattr(base, "_field_type")]
         if len(inherited) > 1:
             raise TypeError(f"{cls.__name__} has several bases with fields")
+        cls._field_type = None  # nothing, and no base's, for annotations that name the class itself
         fields = [(field.name, field.type) for layout in inherited for field in layout.fields]
         for name, found in _declared(cls, frame):
             if any(name == other for other, _ in fields):
@@ -120,7 +121,7 @@ class _StructMeta(type):
             setattr(cls, field.name, field)
         cls._field_type, layout.cls = layout, cls
         cls._type = _core.struct_type(layout.text.encode())
-        register(cls)
+        register(cls, latest=True)
 
 
 class Struct(PlacedObject, _core.StructHandle, metaclass=_StructMeta):
@@ -177,7 +178,8 @@ class Struct(PlacedObject, _core.StructHandle, metaclass=_StructMeta):
     ) -> tuple[int, bytes]:
         """How many elements a new one has, and their bytes up to the last that is not zero."""
         home = segment._opening_checked().attachment
-        count = len(wanted.each) if wanted.each is not None else 1 if wanted.count is None else wanted.count
+        given = 1 if wanted.count is None else wanted.count
+        count = whole("count", given) if wanted.each is None else len(wanted.each)
         if not 0 < count < 1 << 32:
             raise ValueError(f"an array has between 1 and 2**32 - 1 elements, not {count}")
         if wanted.each is not None:

@@ -99,8 +99,14 @@ cdef class AtomicHandle(Place):
 
     cdef inline object changed(self, Change how, object operand):
         """Changes the word; the value it had."""
-        cdef uint8_t *memory = self.reach()
-        return self.atomic.value(self.atomic.change(memory, how, self.atomic.number.whole(operand)))
+        cdef uint64_t word = self.word(operand)
+        return self.atomic.value(self.atomic.change(self.reach(), how, word))
+
+    cdef inline uint64_t word(self, object value) except? 0x5eed:
+        """Of a value, which may close the segment when it is asked for: `reach` comes afterwards."""
+        if self.atomic is None:
+            self.look()
+        return self.atomic.number.whole(value)
 
     @cython.binding(False)
     def load(self):
@@ -120,8 +126,8 @@ cdef class AtomicHandle(Place):
 
     def compare_exchange(self, expected, desired) -> bool:
         """Sets the value to `desired` if it is `expected`; whether it did."""
+        cdef uint64_t before = self.word(expected), after = self.word(desired)
         cdef uint8_t *memory = self.reach()
-        cdef uint64_t before = self.atomic.number.whole(expected), after = self.atomic.number.whole(desired)
         if self.atomic.size == 8:
             return aipc_cas_seq_cst64(<uint64_t *>memory, before, after)
         return aipc_cas_seq_cst32(<uint32_t *>memory, <uint32_t>before, <uint32_t>after)
@@ -158,16 +164,14 @@ cdef class AtomicNumber(AtomicHandle):
     @cython.binding(False)
     def add(self, value=1):
         """Adds `value`; returns the value after."""
-        cdef uint8_t *memory = self.reach()
-        cdef uint64_t operand = self.atomic.number.whole(value)
-        return self.atomic.value(self.atomic.change(memory, ADD, operand) + operand)
+        cdef uint64_t operand = self.word(value)
+        return self.atomic.value(self.atomic.change(self.reach(), ADD, operand) + operand)
 
     @cython.binding(False)
     def sub(self, value=1):
         """Subtracts `value`; returns the value after."""
-        cdef uint8_t *memory = self.reach()
-        cdef uint64_t operand = self.atomic.number.whole(value)
-        return self.atomic.value(self.atomic.change(memory, SUB, operand) - operand)
+        cdef uint64_t operand = self.word(value)
+        return self.atomic.value(self.atomic.change(self.reach(), SUB, operand) - operand)
 
     def __int__(self):
         return self.load()

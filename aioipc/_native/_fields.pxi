@@ -194,6 +194,8 @@ cdef class ArrayType(FieldType):
     cdef Py_ssize_t extents[DIMENSIONS]
     cdef Py_ssize_t strides[DIMENSIONS]
     cdef FieldType row          # what an index gives
+    cdef uint64_t count         # of items, in all dimensions together
+    cdef bytes exported         # the format of an item, as buffers say it for as long as they are in use
 
     def __init__(self, FieldType item not None, shape):
         self.shape = tuple([_index(n) for n in shape]) if isinstance(shape, tuple) else (_index(shape),)
@@ -203,12 +205,14 @@ cdef class ArrayType(FieldType):
             raise TypeError(f"give all dimensions at once: {(<ArrayType>item).item.text}[3, 4]")
         self.item, self.alignment, self.format = item, item.alignment, None
         self.text = f"{item.text}[{','.join(map(str, self.shape))}]"
+        self.exported, self.count = None if item.format is None else item.format.encode(), 1
         size = int(item.size)
         for i in reversed(range(len(self.shape))):
             self.extents[i], self.strides[i] = self.shape[i], size
             size *= self.shape[i]
-            if size >= 1 << 62:
+            if max(size, self.shape[i], int(self.count) * self.shape[i]) >= 1 << 62:
                 raise ValueError(f"{self.text} is too large")
+            self.count *= <uint64_t>self.shape[i]
         self.size = size
         self.row = item if len(self.shape) == 1 else ArrayType(item, self.shape[1:])
 

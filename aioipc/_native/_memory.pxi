@@ -50,6 +50,22 @@ cdef class Opening:
             raise ClosedError("the segment is closed")
         return self.attachment.require()
 
+    cdef int released(self) except -1:
+        """One exported buffer less, maybe in the middle of an exception, which goes on afterwards."""
+        cdef PyObject *kind = NULL
+        cdef PyObject *error = NULL
+        cdef PyObject *traceback = NULL
+        self.exports -= 1
+        if not self.closed:
+            return 0
+        PyErr_Fetch(&kind, &error, &traceback)
+        try:
+            self.finish_close()
+        except Exception:
+            pass  # nobody to tell: the opening leaves when it is collected, or with the process
+        PyErr_Restore(kind, error, traceback)
+        return 0
+
     # --- memory
 
     def allocate(self, object segment, uint64_t size, uint64_t alignment, bint must):
@@ -151,8 +167,7 @@ cdef class Block:
 
     def __releasebuffer__(self, Py_buffer *buffer):
         self.exports -= 1
-        self.opening.exports -= 1
-        self.opening.finish_close()
+        self.opening.released()
 
     def __repr__(self):
         state = " deallocated" if self.freed else " closed" if self.opening.closed else ""

@@ -154,4 +154,6 @@ cdef class Handle:
         return type(other) is type(self) and self.pin is not None and self.pin is (<Handle>other).pin
 
     def __hash__(self):
+        if self.pin is None:
+            return object.__hash__(self)
         return hash((id(self.pin.attachment), self.pin.serial))

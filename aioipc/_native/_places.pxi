@@ -71,6 +71,18 @@ cdef class Place(Handle):
             self.look()
         return self.memory
 
+    @cython.final
+    cdef inline int put(self, FieldType type, uint8_t *memory, object value) except -1:
+        """Stores a value in its place, which stays even if what the value is asked for closes the segment."""
+        cdef Attachment home = self.pin.attachment
+        if PyLong_CheckExact(value) or PyFloat_CheckExact(value):
+            return type.store(home, memory, value)
+        home.fall_asleep()
+        try:
+            return type.store(home, memory, value)
+        finally:
+            home.wake_up()
+
     cdef int look(self) except -1:
         """Why the memory cannot be used as it stands, or what has to be done before."""
         if self.pin is None:
@@ -83,7 +95,8 @@ cdef class Place(Handle):
     def __eq__(self, other):
         if type(self) is not type(other) or self.pin is None:
             return self is other
-        return self.pin is (<Place>other).pin and self.memory == (<Place>other).memory
+        return (self.pin is (<Place>other).pin and self.memory == (<Place>other).memory
+                and (self.type is (<Place>other).type or self.type.text == (<Place>other).type.text))
 
     def __hash__(self):
         return hash((id(self.pin), <uint64_t>self.memory))

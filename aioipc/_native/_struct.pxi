@@ -9,6 +9,7 @@ def show_items_as(cls):
     _items_class = cls
 
 
+@cython.no_gc_clear  # its last act needs what it refers to
 cdef class ItemsHandle(Place):
     """What Items are and do."""
 
@@ -48,32 +49,41 @@ cdef class ItemsHandle(Place):
         self.type, self.memory = type, pin.said.elements
 
     def __getitem__(self, key):
-        cdef uint8_t *memory = self.reach()
+        self.reach()
         cdef ArrayType array = self.type
         cdef Py_ssize_t i
         if isinstance(key, slice):
             return [self[n] for n in range(*key.indices(array.extents[0]))]
         if isinstance(key, tuple):
-            return _reduce(lambda items, k: items[k], key, self)
+            return _reduce(lambda items, k: items[k], self.keys(key), self)
         i = self.checked(key)
-        return array.row.load(self, memory + i * array.strides[0], i)
+        return array.row.load(self, self.reach() + i * array.strides[0], i)  # the key may have closed the segment
 
     def __setitem__(self, key, value):
-        cdef uint8_t *memory = self.reach()
+        self.reach()
         cdef ArrayType array = self.type
         cdef Py_ssize_t i
         if isinstance(key, slice):
             self.store_slice(key, list(value))
             return
         if isinstance(key, tuple):
-            *before, last = key
+            *before, last = self.keys(key)
             _reduce(lambda items, k: items[k], before, self)[last] = value
             return
         i = self.checked(key)
         try:
-            array.row.store(self.pin.attachment, memory + i * array.strides[0], value)
+            self.put(array.row, self.reach() + i * array.strides[0], value)
         except (TypeError, ValueError, OverflowError) as error:
             raise _explained(error, f"item {i}") from None
+
+    cdef tuple keys(self, tuple keys):
+        """One for each dimension, from the first on; slices give lists, so there is nothing behind one."""
+        cdef ArrayType array = self.type
+        if not 0 < len(keys) <= len(array.shape):
+            raise TypeError(f"{len(keys)} indexes, and {array.text} has dimensions for 1 to {len(array.shape)}")
+        if any([isinstance(key, slice) for key in keys[:len(keys) - 1]]):
+            raise TypeError("only the last index can be a slice; numpy.asarray(array) has all of them")
+        return keys
 
     cdef int store_slice(self, slice key, list values) except -1:
         """All of them are checked before the first is stored."""
@@ -96,19 +106,30 @@ cdef class ItemsHandle(Place):
 
     def fill(self, value) -> None:
         """Stores the value in each item."""
-        cdef uint8_t *memory = self.reach()
+        self.put_all(self.reach(), value)
+
+    cdef int put_all(self, uint8_t *memory, object value) except -1:
         cdef ArrayType array = self.type
+        cdef Attachment home = self.pin.attachment
         cdef uint64_t i
-        array.item.pack(self.pin.attachment, value)  # or nothing is stored
-        for i in range(array.size // array.item.size):
-            array.item.store(self.pin.attachment, memory + i * array.item.size, value)
+        array.item.pack(home, value)  # or nothing is stored
+        self.reach()
+        home.fall_asleep()
+        try:
+            for i in range(array.count):
+                array.item.store(home, memory + i * array.item.size, value)
+        finally:
+            home.wake_up()
+        return 0
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         cdef uint8_t *memory = self.reach()
         cdef ArrayType array = self.type
         if array.item.format is None:
             raise BufferError(f"the bytes of {array.item.text} are read and written through their own methods")
-        self.format = array.item.format.encode()
+        if len(array.shape) > 1 and flags & PyBUF_F_CONTIGUOUS == PyBUF_F_CONTIGUOUS:
+            raise BufferError("the last dimension of an array varies fastest")
+        self.format = array.exported  # the same for all buffers: each refers to it
         buffer.buf, buffer.len, buffer.itemsize = memory, array.size, array.item.size
         buffer.readonly = False
         buffer.ndim = <int>len(array.shape) if flags & PyBUF_ND else 1
@@ -120,8 +141,7 @@ cdef class ItemsHandle(Place):
         self.opening.exports += 1
 
     def __releasebuffer__(self, Py_buffer *buffer):
-        self.opening.exports -= 1
-        self.opening.finish_close()
+        self.opening.released()
 
 
 cdef inline uint64_t _aligned(uint64_t at, uint64_t alignment) noexcept:
@@ -144,11 +164,11 @@ cdef class StructType(FieldType):
             self.alignment = max(self.alignment, field.type.alignment)
             field.offset = _aligned(self.size, field.type.alignment)
             field.end = self.size = field.offset + field.type.size
+            if self.size >= 1 << 32 or field.type.size >= 1 << 32:
+                raise ValueError(f"a struct of {self.size} bytes is too large")
         self.size = _aligned(self.size, self.alignment)
         listed = ",".join([f"{f.name}:{f.type.text}@{f.offset}" for f in self.fields])
-        self.text, self.format = f"{name}({listed}){self.size}", self.exported()
-        if self.size >= 1 << 32:
-            raise ValueError(f"a struct of {self.size} bytes is too large")
+        self.text, self.format = f"{name}({listed}){self.size}", self.exported() if self.size > 0 else None
 
     cdef object exported(self):
         """As PEP 3118 describes it; None when a field is nobody else's business."""
@@ -222,7 +242,7 @@ cdef class Field:
         if self.end > handle.extent:
             raise TypeError(f"{handle!r} has no {self!r}")
         try:
-            self.type.store(handle.pin.attachment, memory + self.offset, value)
+            handle.put(self.type, memory + self.offset, value)
         except (TypeError, ValueError, OverflowError) as error:
             raise _explained(error, self.where) from None
 
@@ -253,6 +273,8 @@ cdef class StructHandle(Place):
         self.memory = described.said.elements if pin.ref.count == 1 else NULL
 
     def __len__(self):
+        if self.pin is None:
+            self.look()
         return 1 if self._whole is not None else self.pin.ref.count
 
     def __getitem__(self, Py_ssize_t index):

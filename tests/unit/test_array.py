@@ -1,5 +1,7 @@
 """Array in one process: dtypes and shapes, numpy, what is refused, how it begins and ends."""
 
+import contextlib
+import gc
 import pickle
 import sys
 from collections.abc import Iterator
@@ -135,6 +137,109 @@ def test_numpy_sees_records(segment: ManagedSharedMemory) -> None:
     seen["y"] = [1, 2, 3]
     assert ([p.y for p in points], seen.dtype.names, seen.itemsize) == ([1, 2, 3], ("x", "y", "tag"), 12)
     del seen
+
+
+def test_every_buffer_keeps_its_format(segment: ManagedSharedMemory) -> None:
+    points: Numbers = Array(segment, "a", Point, 3)
+    first = memoryview(points)
+    said = first.format
+    memoryview(points).release()
+    others = [bytes([n]) * len(said) for n in range(256)]  # in the place of what was freed too early
+    assert first.format == said, others
+    first.release()
+    first.release()
+
+
+def test_an_exception_passes_a_buffer_that_goes(segment: ManagedSharedMemory) -> None:
+    array: Numbers = Array(segment, "a", "f8", 3)
+    with pytest.raises(IndexError):
+        memoryview(array)[99]
+    views = [memoryview(array)]
+    segment.close(when_released=True)
+    with pytest.raises(IndexError):
+        views.pop()[99]
+
+
+def test_buffers_in_cycles_are_collected(segment: ManagedSharedMemory) -> None:
+    class Kept(Array[Any]):
+        view: Any  # its instances have attributes
+
+    for n in range(10):
+        array = Kept(segment, f"a{n}", "f8", 3)
+        array.view = [memoryview(array), array]
+    del array
+    gc.collect()
+    segment.close()  # no buffer is in use
+
+
+class _Closing:
+    """A value that closes the segment when it is asked for."""
+
+    def __init__(self, segment: ManagedSharedMemory) -> None:
+        self.segment = segment
+
+    def __index__(self) -> int:
+        self.segment.close()
+        return 1
+
+    def __float__(self) -> float:
+        return float(self.__index__())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda array, value: array[value],
+        lambda array, value: array.__setitem__(value, [1.0, 1.0]),
+        lambda array, value: array.__setitem__((0, 1), value),
+        lambda array, value: array.__setitem__(0, [1.0, value]),
+        lambda array, value: array.fill(value),
+    ],
+)
+def test_the_segment_may_be_closed_by_what_is_stored(segment: ManagedSharedMemory, use: Any) -> None:
+    array: Numbers = Array(segment, "a", "f8", (4, 2))
+    with contextlib.suppress(ClosedError):
+        use(array, _Closing(segment))
+    assert segment.closed
+    with pytest.raises(ClosedError):
+        array[0]
+
+
+def test_indexes_for_more_dimensions_than_there_are(segment: ManagedSharedMemory) -> None:
+    grid: Numbers = Array(segment, "a", "f8", (3, 2))
+    text: Numbers = Array(segment, "b", "S4", 3)
+    assert grid[1, 0:2] == [0.0, 0.0]  # type: ignore[index]
+    for use in (lambda: text[0, 1], lambda: grid[()], lambda: grid[0, 1, 0]):
+        with pytest.raises(TypeError):
+            use()
+    with pytest.raises(TypeError, match="only the last"):
+        grid[0:2, 1] = 9.0  # type: ignore[index]  # else it went into a list that nobody has
+    assert not any(map(any, grid.tolist()))
+
+
+def test_items_of_no_size(segment: ManagedSharedMemory) -> None:
+    class Nothing(Struct):
+        pass
+
+    array: Numbers = Array(segment, "a", Nothing, 5)
+    array.fill({})
+    assert (len(array), array.nbytes) == (5, 0)
+    with pytest.raises(BufferError):
+        memoryview(array)
+
+
+def test_a_struct_that_was_declared_again(segment: ManagedSharedMemory) -> None:
+    def declare() -> type[Struct]:
+        class Again(Struct):
+            x: aioipc.int32
+
+        return Again
+
+    old, new = declare(), declare()
+    Array(segment, "a", new, 3)
+    del old
+    gc.collect()
+    assert type(Array(segment, "a")[0]) is new
 
 
 def test_another_dtype_or_shape_is_refused(segment: ManagedSharedMemory) -> None:

@@ -109,6 +109,20 @@ def test_bools_and_flags(make: Any) -> None:
         on.store(2)
 
 
+def test_the_segment_may_be_closed_by_what_is_added(segment: ManagedSharedMemory) -> None:
+    class Closing:
+        def __index__(self) -> int:
+            segment.close()
+            return 1
+
+    number = AtomicInt64(segment, "n")
+    for use in (number.add, number.sub, number.store, number.fetch_or):
+        with pytest.raises(ClosedError):
+            use(Closing())  # type: ignore[arg-type]
+    with pytest.raises(ClosedError):
+        number.compare_exchange(0, Closing())  # type: ignore[arg-type]
+
+
 def test_a_new_one_starts_with_the_value_given(segment: ManagedSharedMemory) -> None:
     assert AtomicInt64(segment, "a", -5).load() == -5
     assert AtomicInt64(segment, "a", 7).load() == -5

@@ -431,6 +431,7 @@ def test_handles_that_were_never_made_are_refused_not_followed() -> None:
     for cls, use in (
         (Tick, lambda h: h.price),
         (Tick, lambda h: h[0]),
+        (Tick, lambda h: len(h)),
         (Items, lambda h: h[0]),
         (Items, lambda h: h[:]),
         (Items, lambda h: len(h)),
@@ -442,6 +443,26 @@ def test_handles_that_were_never_made_are_refused_not_followed() -> None:
         assert "[not there]" in repr(cls.__new__(cls))
     with pytest.raises(TypeError):
         Tick.__dict__["price"].__get__(object(), object)
+
+
+def test_the_segment_may_be_closed_by_what_a_field_is_given(segment: ManagedSharedMemory, tick: Tick) -> None:
+    class Closing:
+        def __float__(self) -> float:
+            segment.close()
+            return 1.0
+
+    tick.price = Closing()  # type: ignore[assignment]
+    with pytest.raises(ClosedError):
+        _ = tick.price
+
+
+def test_layouts_that_are_too_large_or_endless() -> None:
+    with pytest.raises(ValueError, match="too large"):
+        type("Huge", (Struct,), {"__annotations__": {f"f{n}": float64[1 << 58] for n in range(8)}})
+    with pytest.raises(TypeError, match="no fixed size"):
+
+        class Matryoshka(Place):
+            inner: "Matryoshka"
 
 
 def test_a_field_is_not_read_beyond_another_struct(segment: ManagedSharedMemory) -> None:
