@@ -27,6 +27,7 @@ static bool visit_object(void *arg, const aipc_block_info *block) {
     if ((block->flags & AIPC_PART) != AIPC_INTERNAL) return true;
     const struct aipc_object *object = aipc_object_read(p->seg, block->payload, &ref);
     if (object == NULL || !aipc_object_hash_right(p->seg, object)) return true; /* some other block of the catalog */
+    if (aipc_load_relaxed64(&object->state) == 0) return true; /* a draft: its memory may hold anything */
     uint32_t count = aipc_type_domains(p->seg, &ref, domains);
     for (uint32_t i = 0; i < count; i++)
         if (!p->with(p, domains[i])) return false;
