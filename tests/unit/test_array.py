@@ -209,11 +209,11 @@ def test_indexes_for_more_dimensions_than_there_are(segment: ManagedSharedMemory
     grid: Numbers = Array(segment, "a", "f8", (3, 2))
     text: Numbers = Array(segment, "b", "S4", 3)
     assert grid[1, 0:2] == [0.0, 0.0]  # type: ignore[index]
-    for use in (lambda: text[0, 1], lambda: grid[()], lambda: grid[0, 1, 0]):
+    for array, key in ((text, (0, 1)), (grid, ()), (grid, (0, 1, 0))):
         with pytest.raises(TypeError):
-            use()
+            array[key]
     with pytest.raises(TypeError, match="only the last"):
-        grid[0:2, 1] = 9.0  # type: ignore[index]  # else it went into a list that nobody has
+        grid[0:2, 1] = 9.0  # else it went into a list that nobody has
     assert not any(map(any, grid.tolist()))
 
 
