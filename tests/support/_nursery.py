@@ -5,6 +5,7 @@ It answers requests, each a packet of JSON: [what, argument].
 
 import ctypes
 import functools
+import gc
 import importlib
 import inspect
 import json
@@ -47,6 +48,7 @@ def serve(test: socket.socket) -> socket.socket | None:
 def fork(module: str) -> int:
     with suppress(BaseException):  # should it fail, it fails in the child again, which says so
         importlib.import_module(module)
+    gc.freeze()  # what was imported: its collection at the end of each child would cost more than the child
     return os.fork()
 
 

@@ -1,5 +1,6 @@
-"""Each command of `aioipc` as a real process, against real segments."""
+"""Each command of `aioipc` in a process of its own, against real segments."""
 
+import io
 import json
 import os
 import re
@@ -8,26 +9,49 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from aioipc import Lock, ManagedSharedMemory
+from aioipc.cli import commands
 from tests.support.leaks import SHM
 from tests.support.peers import Link, Peer
+from tests.support.peers import spawn as spawn_peer
 from tests.support.sources import ROOT
 
 Spawn = Callable[..., Peer]
 LONG_AGO = time.time() - 3600
 
 
-def aioipc(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line; no command may ever show a traceback."""
-    command = [sys.executable, "-m", "aioipc", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert "Traceback" not in done.stderr
-    return done
+class Outcome(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def aioipc(*arguments: str) -> Outcome:
+    """Run the command line in a process of its own; no command may ever show a traceback."""
+    peer = spawn_peer(command_line, *arguments)
+    try:
+        outcome = Outcome(*peer.result())
+    finally:
+        peer.discard()
+    assert "Traceback" not in outcome.stderr
+    return outcome
+
+
+def command_line(test: Link, *arguments: str) -> Outcome:
+    sys.argv[1:] = arguments
+    code: Any = 0
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        try:
+            commands(prog_name="aioipc")
+        except SystemExit as end:
+            code = end.code
+    return Outcome(code or 0, out.getvalue(), err.getvalue())
 
 
 def as_json(*arguments: str) -> Any:
@@ -295,6 +319,17 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Error:" in done.stderr
+
+
+def test_python_runs_the_package_as_a_program() -> None:
+    command = [sys.executable, "-m", "aioipc", "info", "no-such-segment"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    told = Outcome(done.returncode, done.stdout, done.stderr)
+    assert (
+        told
+        == aioipc("info", "no-such-segment")
+        == (1, "", "Error: there is no segment named 'no-such-segment'\n")
+    )
 
 
 def test_a_missing_extra_says_what_to_install() -> None:
