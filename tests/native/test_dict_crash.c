@@ -181,7 +181,7 @@ static void full_to_the_last_place(void) {
     while (now->used < aipc_dict_room(now->capacity)) {
         set_old(last_key++);
         dict->mark = dict->cleared = 0;
-        ((struct aipc_dict_table *)(void *)(seg.base + dict->building))->used = 0;
+        if (dict->building != 0) ((struct aipc_dict_table *)(void *)(seg.base + dict->building))->used = 0;
     }
 }
 /* Keys keep coming while a small table is built for a few, and the process that builds it is set back every time. */
