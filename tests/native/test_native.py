@@ -32,9 +32,14 @@ Jobs = Mapping[Job, Future[str]]
 def programs(*patterns: str) -> list[object]:
     return [
         pytest.param(source, variant, id=f"{source.stem}-{variant}")
-        for source in sorted(path for pattern in patterns for path in NATIVE.glob(pattern))
+        for source in sorted((path for pattern in patterns for path in NATIVE.glob(pattern)), key=_turn)
         for variant in header(source, "variants") or ["plain"]
     ]
+
+
+def _turn(source: Path) -> tuple[bool, str]:
+    """Those that leave something behind come last: their tests would wait for all others."""
+    return bool(header(source, "leaves")), source.name
 
 
 def asked_for(session: pytest.Session) -> list[Job]:
