@@ -7,7 +7,8 @@
 
 A test that is a coroutine itself takes `@pytest.mark.anyio` and runs under the same four loops.
 Every test is checked for leaks (tests/support/leaks.py) and ended, with all stacks shown, when it hangs:
-after AIOIPC_TEST_TIMEOUT seconds (120; ten times that for slow tests).
+after AIOIPC_TEST_TIMEOUT seconds (120; ten times that for slow tests).  AIOIPC_TEST_LOOPS names the loops to
+run under ("asyncio uvloop trio"; the slow form runs asyncio's debug mode too).
 """
 
 import faulthandler
@@ -38,6 +39,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     os.close(config.stash[_STDERR])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the loops that AIOIPC_TEST_LOOPS does not name."""
+    wanted = os.environ.get("AIOIPC_TEST_LOOPS", "asyncio uvloop trio").split()
+
+    def is_wanted(item: pytest.Item) -> bool:
+        callspec = getattr(item, "callspec", None)
+        given = [] if callspec is None else [callspec.params.get("loop_name"), *callspec.id.split("-")]
+        debug = callspec is not None and "asyncio-debug" in callspec.id
+        loops = {"asyncio-debug"} if debug else {loop for loop in given if loop in LOOPS}
+        return not loops or bool(loops & set(wanted))
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
+    items[:] = [item for item in items if is_wanted(item)]
 
 
 def pytest_collection_finish() -> None:
