@@ -1,4 +1,5 @@
 // variants: hook
+// leaves: bells
 /* Who holds every domain of a segment may be killed at any point, and its recoverer too: nothing stays held. */
 #include "quiesce_fixture.h"
 #include "crash.h"
