@@ -1,5 +1,8 @@
 """Shared memory, locks and containers for processes on one Linux machine, awaitable and crash-safe."""
 
+from . import _native as _native  # refuses subinterpreters, before what it stands on does
+
+# isort: split
 from . import named
 from ._names import SegmentInfo
 from ._native._core import Block, BlockingLock, BlockingQueue, ReadOnlyBlock
