@@ -54,8 +54,8 @@ PYTHON_LEVELS = (
     {"errors"},
     {"_native"},
     {"_attachments", "_names", "_waiting", "report"},
-    {"_files", "objects"},
-    {"_copies", "raw_memory"},
+    {"_files", "_opened", "objects"},
+    {"_copies", "_segment_memory", "_segment_objects", "raw_memory"},
     {"segment"},
     {
         "barrier",
