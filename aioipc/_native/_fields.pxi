@@ -134,7 +134,7 @@ cdef class Scalar(FieldType):
         cdef int beyond = 0
         cdef long long number
         if not PyLong_Check(value):
-            value = _index(value)
+            value = _truth(value) if self.kind == BOOL else _index(value)
         number = PyLong_AsLongLongAndOverflow(value, &beyond)
         if self.kind == U64 and (beyond > 0 or (beyond == 0 and number >= 0)):
             if beyond == 0:
@@ -147,6 +147,11 @@ cdef class Scalar(FieldType):
             return <uint64_t>number
         high = self.high if self.kind != U64 else (1 << 64) - 1
         raise OverflowError(f"{value!r} does not fit into {self.text} ({self.low} to {high})")
+
+
+cdef object _truth(object value):
+    """A bool of another library's: numpy's is no index."""
+    return bool(value) if type(value).__name__ in ("bool", "bool_") else _index(value)
 
 
 @cython.final
@@ -164,7 +169,8 @@ cdef class FixedType(FieldType):
 
     cdef object load(self, Place owner, uint8_t *memory, object key):
         cdef bytes value = (<char *>memory)[:self.size]
-        return value.rstrip(b"\0").decode() if self.is_text else value
+        # Text that somebody is writing may end in the middle of a character.
+        return value.rstrip(b"\0").decode(errors="replace") if self.is_text else value
 
     cdef int store(self, Attachment home, uint8_t *memory, object value) except -1:
         cdef bytes encoded

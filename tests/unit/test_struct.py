@@ -2,10 +2,12 @@
 
 import ctypes
 import math
+import mmap
 import pickle
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 import aioipc
@@ -110,6 +112,28 @@ def test_two_handles_see_one_memory(segment: ManagedSharedMemory, tick: Tick) ->
     other.volume, other.place.label, tick.bids[3] = 8, "new", 2.5
     assert (tick.volume, tick.place.label, other.bids[3]) == (8, "new", 2.5)
     assert tick.total() == 1.5 * 8
+
+
+def test_a_bool_is_numpy_s_too_and_no_number_beyond_one(segment: ManagedSharedMemory) -> None:
+    numbers = Numbers(segment, b=np.bool_(True))
+    assert numbers.b is True
+    numbers.b = np.bool_(False)
+    assert numbers.b is False
+    for wrong in (1.0, "1", None, np.float64(1)):
+        with pytest.raises(TypeError, match=r"Numbers\.b: "):
+            numbers.b = wrong
+    with pytest.raises(OverflowError):
+        numbers.b = 2
+
+
+def test_text_that_was_torn_in_a_character_can_be_read(segment: ManagedSharedMemory, tick: Tick) -> None:
+    with (
+        open(f"/dev/shm/{segment.name}", "r+b") as file,
+        mmap.mmap(file.fileno(), segment.size) as memory,
+    ):
+        memory[memory.index("hé".encode()) + 2] = 0
+    assert tick.place.label == "h\ufffd"
+    assert "h\ufffd" in repr(tick.place)
 
 
 @pytest.mark.parametrize(("field", "low", "high"), [(f, *r) for f, r in RANGES.items()])
