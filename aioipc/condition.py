@@ -1,25 +1,20 @@
 """Condition: tasks and threads of many processes wait until somebody notifies them, beside a lock."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
 
 from . import _waiting
 from ._native import _core
 from .errors import (
-    ClosedError,
-    IPCError,
     NotFoundError,
-    NotOwnerError,
     OptionMismatchError,
     TooManyWaitersError,
 )
 from .lock import Lock
-from .objects import New, ObjectName, SharedObject, whole
+from .objects import New, ObjectName, SharedObject
 from .rlock import RLock
 
 if TYPE_CHECKING:
@@ -73,11 +68,10 @@ class Condition(_core.ConditionHandle, SharedObject):
             filled.notify()
     """
 
-    __slots__ = ("_collected", "_lock")
+    __slots__ = ("_lock",)
     _type: ClassVar[int] = _core.TYPE_CONDITION
     _size: ClassVar[int] = _core.CONDITION_SIZE
     _lock: Lock | RLock
-    _collected: bool  # whether a coroutine was just now, in `wait`, where it could not await the lock
 
     def __init__(
         self,
@@ -113,18 +107,6 @@ class Condition(_core.ConditionHandle, SharedObject):
     def locked(self) -> bool:
         """Whether the lock beside it is held."""
         return self._lock.locked()
-
-    async def __aenter__(self) -> None:
-        await self._lock.acquire()
-        self._collected = False
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        collected, self._collected = self._collected, False
-        if kind is not GeneratorExit or not collected:
-            with _without_lock(kind):
-                self._lock.release()
 
     # --- waiting and notifying
 
@@ -169,14 +151,6 @@ class Condition(_core.ConditionHandle, SharedObject):
             await self.wait()
         return result
 
-    def notify(self, n: int = 1) -> None:
-        """Notifies up to `n` waiters; NotOwnerError (a RuntimeError) when the lock is not held."""
-        self._notify(_count(n), False)
-
-    def notify_all(self) -> None:
-        """Notifies everybody who waits; NotOwnerError (a RuntimeError) when the lock is not held."""
-        self._notify(_core.EVERYBODY, False)
-
     # --- the rest
 
     def statistics(self) -> ConditionStatistics:
@@ -201,7 +175,6 @@ class Condition(_core.ConditionHandle, SharedObject):
         _waiting.passed_on(self.opening.attachment)
 
     def _found(self) -> None:
-        self._collected = False
         offset, serial, type_number = self._lock_identity()
         kind = RLock if type_number == _core.TYPE_RLOCK else Lock
         lock: Lock | RLock | None
@@ -222,13 +195,13 @@ class Condition(_core.ConditionHandle, SharedObject):
         return f"[{'locked' if record.locked else 'unlocked'}{waiters}]"
 
 
-class BlockingCondition:
+class BlockingCondition(_core.BlockingLockBeside):
     """A Condition for threads, as `threading.Condition`."""
 
-    __slots__ = ("_condition", "_lock")
+    __slots__ = ("_lock",)
 
     def __init__(self, condition: Condition) -> None:
-        self._condition = condition
+        super().__init__(condition)
         self._lock = condition.lock.blocking
 
     def acquire(self, timeout: float | None = None) -> bool:
@@ -273,39 +246,8 @@ class BlockingCondition:
             self.wait(None if left == math.inf else left)
         return result
 
-    def notify(self, n: int = 1) -> None:
-        """Notifies up to `n` waiters; NotOwnerError when the lock is not held."""
-        self._condition._notify(_count(n), True)
-
-    def notify_all(self) -> None:
-        """Notifies everybody who waits; NotOwnerError when the lock is not held."""
-        self._condition._notify(_core.EVERYBODY, True)
-
-    def __enter__(self) -> Literal[True]:
-        return self._lock.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        with _without_lock(kind):
-            self._lock.release()
-
     def __repr__(self) -> str:
         return f"<blocking view of {self._condition!r}>"
-
-
-def _without_lock(kind: type[BaseException] | None) -> contextlib.AbstractContextManager[None]:
-    """For giving the lock back: an error of `wait`, which may not have it again, says more than that."""
-    failed = kind is not None and issubclass(kind, IPCError)
-    return contextlib.suppress(*((ClosedError, NotOwnerError) if failed else ()))
-
-
-def _count(n: int) -> int:
-    """A checked number of waiters to notify."""
-    count = whole("n", n)
-    if count < 0:
-        raise ValueError(f"n must be at least 0, not {n!r}")
-    return min(count, _core.EVERYBODY - 1)
 
 
 def _belongs(lock: Lock | RLock, segment: "ManagedSegment") -> None:

@@ -1,7 +1,6 @@
 """Semaphore and BoundedSemaphore: permits that tasks and threads of many processes take and give."""
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from . import _waiting
@@ -89,14 +88,6 @@ class Semaphore(_core.SemaphoreHandle, SharedObject):
         if not self._take():
             raise WouldBlock(f"{self!r}: await acquire() to wait for a permit")
 
-    def release(self, n: int = 1) -> None:
-        """Gives `n` permits and wakes as many waiters; ValueError beyond what it can have."""
-        permits = whole("n", n)
-        if permits < 1:
-            raise ValueError(f"n must be at least 1, not {n!r}")
-        if permits > _core.SEMAPHORE_MAX or not self._add(permits):
-            raise ValueError(f"{self!r} released too many times: it has at most {self._most()} permits")
-
     @property
     def value(self) -> int:
         """The permits that are there now."""
@@ -120,12 +111,6 @@ class Semaphore(_core.SemaphoreHandle, SharedObject):
 
     def __exit__(self, *_: object) -> None:
         """There for `with` to reach `__enter__`, which says what to use instead."""
-
-    def _most(self) -> int:
-        return self._statistics()[1]
-
-    def _release(self) -> None:
-        self.release()
 
     def _passed_on(self) -> None:
         _waiting.passed_on(self.opening.attachment)
@@ -151,13 +136,10 @@ class BoundedSemaphore(Semaphore):
     _bounded: ClassVar[bool] = True
 
 
-class BlockingSemaphore:
+class BlockingSemaphore(_core.BlockingPermits):
     """A Semaphore for threads: blocks the calling thread, with the GIL released, and obeys Ctrl-C."""
 
-    __slots__ = ("_semaphore",)
-
-    def __init__(self, semaphore: Semaphore) -> None:
-        self._semaphore = semaphore
+    __slots__ = ()
 
     def acquire(self, timeout: float | None = None) -> bool:
         """Takes a permit; waits up to `timeout` seconds, None for ever, 0 not at all.  False: the time was
@@ -171,16 +153,6 @@ class BlockingSemaphore:
     def locked(self) -> bool:
         """Whether `acquire` would have to wait."""
         return self._semaphore.locked()
-
-    def __enter__(self) -> Literal[True]:
-        if not self._semaphore._take():
-            self.acquire()
-        return True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._semaphore.release()
 
     def __repr__(self) -> str:
         return f"<blocking view of {self._semaphore!r}>"

@@ -12,12 +12,7 @@ ALLOWED = r"""
 .*\.__setstate_cython__
 .*\.__test__
 .*\.__pyx_capi__
-.*\.(Block|BlockingLock|BlockingQueue|FieldType|Operation|View)\.__init__
-# made by the binding alone
-.*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Message|PinnedValue|Sleeper)
-.*\._core\.(CopiedValue|DictPin|Done|LinePin|LockPin|Message|PinnedValue|QueuePin|Sleeper|StreamPin)
-.*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Lent|Message|PinnedValue|Sleeper)
-.*\.(Block|BlockingLock|BlockingQueue|Operation|ReadOnlyBlock|View)\.__init__
+.*\.(Block|BlockingLock|BlockingQueue|FieldType|Operation|ReadOnlyBlock|View)\.__init__
 # made by the binding alone
 .*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Lent|Message|PinnedValue|SeenItems|Sleeper)
 # for the type checker alone
@@ -28,10 +23,8 @@ ALLOWED = r"""
 # what the module itself imports
 .*\._msgpack\.(ItemsView|KeysView|ValuesView|datetime|timedelta|timezone|msgpack|ClosedError|CorruptSegmentError)
 # `disjoint_base` needs a newer typing_extensions than users may have
-.*\._core\.(Attachment|Block|BlockingEntrance|BlockingLimiter|BlockingLock|Lockable|Opening|Pin|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
-.*\._core\.(Attachment|Block|BlockingLock|DictHandle|Handle|LockHandle|Opening|Operation|Pin|QueueHandle|QueueOperation)
-.*\._core\.(AtomicHandle|DescribedPin|FieldType|ItemsHandle|Place|PointerHandle|StreamHandle|StructHandle)
-.*\._core\.(Attachment|Block|BlockingLock|KernelLock|Lockable|Opening|Pin|ReadOnlyBlock|Reader|Region|Seen|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
+.*\._core\.(Attachment|Blocking[A-Z][A-Za-z]*|Block|DescribedPin|FieldType|KernelLock|Lockable|Opening|Pin|Place)
+.*\._core\.(ReadOnlyBlock|Reader|Region|Seen|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._msgpack\.Owner
 """
 

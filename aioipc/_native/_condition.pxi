@@ -24,13 +24,14 @@ cdef class ConditionHandle(Handle):
     """What Condition does without waiting."""
 
     cdef ConditionPin condition
-    cdef Lockable held  # the lock beside it
+    cdef LockHandle held  # the lock beside it
+    cdef public bint _collected  # whether a coroutine was just now, in `wait`, where it could not await the lock
 
     def _bind(self, object segment, Opening opening not None, Pin pin not None):
         Handle._bind(self, segment, opening, pin)
         self.condition = <ConditionPin?>pin
 
-    def _beside(self, Lockable lock not None):
+    def _beside(self, LockHandle lock not None):
         """This is its lock."""
         self.held = lock
 
@@ -39,6 +40,30 @@ cdef class ConditionHandle(Handle):
         self.attached("condition")
         cdef aipc_condition *condition = self.condition.condition
         return condition.lock, condition.lock_serial, condition.lock_type
+
+    @cython.binding(False)
+    def __aenter__(self):
+        self._collected = False
+        if not _checkpoint_wanted() and self.held.take(False):
+            return DONE
+        return self.held.acquiring(None)
+
+    @cython.binding(False)
+    def __aexit__(self, kind, value, traceback):
+        cdef bint collected = self._collected
+        self._collected = False
+        if kind is not GeneratorExit or not collected:
+            self.let_go(kind, False)
+        return DONE
+
+    cdef int let_go(self, object kind, bint thread) except -1:
+        """Gives the lock back; an error of `wait`, which may not have it again, says more than that."""
+        try:
+            self.held.give(thread)
+        except (ClosedError, NotOwnerError):
+            if kind is None or not issubclass(kind, IPCError):
+                raise
+        return 0
 
     def _waiting(self, bint thread):
         """Waits for a notification; the lock is released when it stands in line.  NotOwnerError without the lock."""
@@ -49,8 +74,17 @@ cdef class ConditionHandle(Handle):
         operation.handle, operation.condition, operation.thread = self, self.condition, thread
         return operation
 
-    def _notify(self, uint32_t count, bint thread):
-        """Notifies so many; NotOwnerError without the lock."""
+    @cython.binding(False)
+    def notify(self, n=1):
+        """Notifies up to `n` waiters; NotOwnerError (a RuntimeError) when the lock is not held."""
+        self.tell_waiters(_number_of_waiters(n), False)
+
+    @cython.binding(False)
+    def notify_all(self):
+        """Notifies everybody who waits; NotOwnerError (a RuntimeError) when the lock is not held."""
+        self.tell_waiters(AIPC_EVERYBODY, False)
+
+    cdef int tell_waiters(self, uint32_t count, bint thread) except -1:
         global shield
         cdef aipc_ctx *ctx = NULL
         self.usable("condition")
@@ -63,6 +97,7 @@ cdef class ConditionHandle(Handle):
         check(self.pin.seg, status, "notifying")
         if self.condition.local[1] > 0:
             self._passed_on()
+        return 0
 
     def _passed_on(self):
         """Called after a change while tasks or threads of this process wait for it."""
@@ -72,6 +107,43 @@ cdef class ConditionHandle(Handle):
         self.attached("condition")
         cdef aipc_condition *condition = self.condition.condition
         return aipc_condition_waiting(condition), condition.contended, condition.notified
+
+
+cdef uint32_t _number_of_waiters(object n) except? 0x5eed:
+    try:
+        count = _index(n)
+    except TypeError:
+        raise TypeError(f"n must be an int, not {n!r}") from None
+    if count < 0:
+        raise ValueError(f"n must be at least 0, not {n!r}")
+    return min(count, <uint32_t>AIPC_EVERYBODY - 1)
+
+
+cdef class BlockingLockBeside:
+    """BlockingCondition, to `with`: here so that nothing can be raised between getting the lock and holding it."""
+
+    cdef readonly ConditionHandle _condition
+
+    def __init__(self, ConditionHandle condition not None):
+        self._condition = condition
+
+    @cython.binding(False)
+    def __enter__(self):
+        return self._condition.held.take(True) or block(self._condition.held.acquiring(True, True), None)
+
+    @cython.binding(False)
+    def __exit__(self, kind, value, traceback):
+        self._condition.let_go(kind, True)
+
+    @cython.binding(False)
+    def notify(self, n=1):
+        """Notifies up to `n` waiters; NotOwnerError when the lock is not held."""
+        self._condition.tell_waiters(_number_of_waiters(n), True)
+
+    @cython.binding(False)
+    def notify_all(self):
+        """Notifies everybody who waits; NotOwnerError when the lock is not held."""
+        self._condition.tell_waiters(AIPC_EVERYBODY, True)
 
 
 @cython.final

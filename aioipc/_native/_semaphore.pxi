@@ -129,7 +129,7 @@ cdef class SemaphoreHandle(OneLineHandle):
         operation.outcome = outcome
         return operation
 
-    def _add(self, uint64_t count) -> bool:
+    cdef bint add(self, uint64_t count) except -1:
         """Adds permits; False: that would be more than the bound."""
         self.attached("semaphore")
         if aipc_semaphore_add(self.known().semaphore, count) != AIPC_OK:
@@ -144,11 +144,24 @@ cdef class SemaphoreHandle(OneLineHandle):
         return self._acquiring(None)
 
     def __aexit__(self, kind, value, traceback):
-        self._release()
+        self.give(1)
         return DONE
 
-    def _release(self):
-        """One permit back."""
+    @cython.binding(False)
+    def release(self, n=1):
+        """Gives `n` permits and wakes as many waiters; ValueError beyond what it can have."""
+        try:
+            permits = _index(n)
+        except TypeError:
+            raise TypeError(f"n must be an int, not {n!r}") from None
+        if permits < 1:
+            raise ValueError(f"n must be at least 1, not {n!r}")
+        self.give(permits)
+
+    cdef int give(self, object permits) except -1:
+        if permits > AIPC_SEMAPHORE_MAX or not self.add(permits):
+            raise ValueError(f"{self!r} released too many times: it has at most {self.known().semaphore.bound} permits")
+        return 0
 
     def _statistics(self):
         """(value, bound, initial value, waiters, contended)."""
@@ -182,6 +195,23 @@ cdef class PermitOperation(OneLineOperation):
 
 
 aioipc_set_am_send(PermitOperation, _send)
+
+
+cdef class BlockingPermits:
+    """BlockingSemaphore, to `with`: here so that nothing can be raised between getting a permit and holding it."""
+
+    cdef readonly SemaphoreHandle _semaphore
+
+    def __init__(self, SemaphoreHandle semaphore not None):
+        self._semaphore = semaphore
+
+    @cython.binding(False)
+    def __enter__(self):
+        return self._semaphore.take() or block(self._semaphore._acquiring(True), None)
+
+    @cython.binding(False)
+    def __exit__(self, kind, value, traceback):
+        self._semaphore.give(1)
 
 
 def semaphore_image(uint64_t value, uint64_t bound) -> bytes:
