@@ -39,6 +39,7 @@ from .errors import (
 )
 from .event import BlockingEvent, Event, EventStatistics
 from .file_lock import BlockingFileGuard, BlockingFileLock, FileGuard, FileLock, FileLockStatistics
+from .holders import Holder
 from .items import Items
 from .leader import BlockingLeader, Leader
 from .lock import Lock, LockStatistics
@@ -92,6 +93,7 @@ __all__ = [
     "ManagedExternalBuffer",
     "Block",
     "Participant",
+    "Holder",
     "SegmentInfo",
     "Report",
     "Finding",

@@ -9,6 +9,7 @@ from ._native import _core
 from ._native._core import ReadOnlyBlock
 from ._native._msgpack import View
 from .errors import ReadOnlyError, TypeMismatchError
+from .holders import Holder, held
 from .objects import ObjectName, SharedObject, encode_name, type_name
 from .queue import Queue, QueueStatistics
 from .segment import ManagedSegment
@@ -83,6 +84,10 @@ class ReadOnlySegment(_Refusing):
     def closed(self) -> bool:
         """Whether it was closed."""
         return self._reader.closed
+
+    def holders(self) -> list[Holder]:
+        """Who holds what, by process and task: as of a segment that is open."""
+        return held(self._reader.holders())
 
     def find(self, type: type[SharedObject], name: ObjectName) -> "ReadOnlyDict | ReadOnlyQueue | None":
         """The dict or queue of this name, for reading; None when there is none.

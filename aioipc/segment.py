@@ -11,6 +11,7 @@ from ._attachments import checked_mode
 from ._files import FilePlace
 from ._segment_memory import SegmentMemory
 from ._segment_objects import SegmentObjects
+from .holders import Holder, held
 from .report import Finding, Report
 
 __all__ = ["ManagedSegment", "Participant"]
@@ -109,6 +110,15 @@ class ManagedSegment(SegmentMemory, SegmentObjects):
             Participant(*record[:8], attached_at=record[8] / 1e9)
             for record in self._attachment.participants()
         ]
+
+    def holders(self) -> list[Holder]:
+        """Who holds what, by process and task: locks, tokens, leases, handles; and who waits for what.
+
+        Takes no lock and waits for nobody, so it also tells of a process that is stopped in the middle of a
+        change, and of the dead. Each record is true by itself at some moment of the call; linear in objects
+        and handles.
+        """
+        return held(self._attachment.holders())
 
     def check_sanity(self) -> Report:
         """Walks everything and reports every contradiction; `bool(report)` is True when it is sound.

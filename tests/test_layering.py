@@ -25,7 +25,7 @@ CORE_LEVELS = (
     {"pointer", "types"},
     {"quiesce", "reader"},
     {"recovery"},
-    {"check"},
+    {"check", "holders"},
     {"adopt"},
     {"segment"},
     {"aipc"},  # the facade: includes everything
@@ -55,7 +55,7 @@ PYTHON_LEVELS = (
     {"_native"},
     {"_attachments", "_names", "_waiting", "report"},
     {"_files", "_opened", "objects"},
-    {"_copies", "_segment_memory", "_segment_objects", "raw_memory"},
+    {"_copies", "_segment_memory", "_segment_objects", "holders", "raw_memory"},
     {"segment"},
     {
         "barrier",

@@ -16,7 +16,7 @@ ALLOWED = r"""
 # made by the binding alone
 .*\._core\.([A-Z][A-Za-z]*Pin|CopiedValue|Done|Lent|Message|PinnedValue|SeenItems|Sleeper)
 # for the type checker alone
-.*\._core\.Peeked
+.*\._core\.(HolderRecord|Peeked)
 # the stub names the parameters of __cinit__
 .*\._core\.(KernelLock|Opening)\.__init__
 .*\._msgpack\.(Bytes|Ink|Piece|Walk)

@@ -118,6 +118,11 @@ cdef class Attachment:
         finally:
             PyMem_RawFree(infos)
 
+    def holders(self):
+        """Who holds what (_holders.pxi)."""
+        self.require()
+        return holders_of(self.seg)
+
     def heap_stats(self):
         """(total, free, largest free) bytes and the number of used blocks."""
         cdef aipc_heap_stats stats

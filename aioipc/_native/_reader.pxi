@@ -63,6 +63,11 @@ cdef class Reader:
         self.require()
         return self.seg.heap.free_bytes
 
+    def holders(self):
+        """Who holds what (_holders.pxi)."""
+        self.require()
+        return holders_of(self.seg)
+
     cdef int look_again(self, uint64_t *looks) except -1:
         """After a look that did not hold: now and then others may run, and at last nobody goes on."""
         looks[0] += 1

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from aioipc._native.c_core cimport aipc_ctx, aipc_line, aipc_seg, aipc_status, cbool
+from aioipc._native.c_core cimport aipc_ctx, aipc_line, aipc_object_info, aipc_seg, aipc_status, cbool
 
 
 cdef extern from "aipc.h":
@@ -107,3 +107,15 @@ cdef extern from "aipc.h":
     aipc_status aipc_barrier_abort(aipc_ctx *ctx, aipc_barrier *b)
     aipc_status aipc_barrier_close(aipc_ctx *ctx, aipc_barrier *b)
     aipc_status aipc_barrier_waiting(aipc_ctx *ctx, aipc_barrier *b, uint32_t *waiting, cbool *broken)
+
+    # --- holders.h
+    ctypedef struct aipc_holder:
+        const char *what
+        const char *core
+        uint64_t object, serial, place, amount, since, pid, thread
+        uint32_t slot, generation
+        cbool alive
+        uint64_t task[4]
+
+    void aipc_holders_list(aipc_seg *seg, aipc_holder *holders, uint64_t capacity, uint64_t *count) nogil
+    aipc_status aipc_holders_object(aipc_seg *seg, const aipc_holder *holder, aipc_object_info *info)

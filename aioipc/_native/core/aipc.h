@@ -9,6 +9,7 @@
 #include "described.h"
 #include "dict.h"
 #include "event.h"
+#include "holders.h"
 #include "limiter.h"
 #include "lock.h"
 #include "os.h"
