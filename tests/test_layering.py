@@ -34,7 +34,6 @@ CORE_LEVELS = (
 CORE_PARTS = {
     "os_linux": "os",
     "os_file_lock": "os",
-    "heap_check": "heap",
     "names": "catalog",
     "catalog_check": "catalog",
     "queue_check": "queue",
@@ -44,6 +43,7 @@ CORE_PARTS = {
     "queue_ring": "queue",
     "queue_take": "queue",
     "catalog_list": "catalog",
+    **{f"heap_{part}": "heap" for part in ("allocate", "bins", "block", "change", "check", "find", "free")},
     **{f"dict_{part}": "dict" for part in ("build", "check", "read", "shed", "table", "write")},
     **{f"rwlock_{part}": "rwlock" for part in ("check", "state", "wait")},
     "waiters_check": "lock",  # wait queues and the words of the locks they belong to

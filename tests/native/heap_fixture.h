@@ -1,4 +1,4 @@
-/* A segment made by hand: just what heap.c, journal.c and domain.c need, in shared memory between two
+/* A segment made by hand: just what heap*.c, journal.c and domain.c need, in shared memory between two
  * guard pages, with a table of what the test owns.  One participant; a death is settled by recover().
  *
  * A block has one of two keepers: the table, or the orphan word of the context that is about to link it

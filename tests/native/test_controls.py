@@ -12,6 +12,7 @@ from tests.support.c_programs import CORE, NATIVE, VARIANTS, Workshop, run
 from tests.support.leaks import FEW, Snapshot, remove_entries
 
 Fails = Callable[..., str]
+HEAP = sorted(CORE.glob("heap*.c"))
 
 
 @pytest.fixture(autouse=True)
@@ -53,18 +54,18 @@ def replaced(file: str, sound: str, broken: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("broken", ["NO_LOG", "ORDER"])
 def test_the_crash_sweep_finds_a_broken_log(fails: Fails, broken: str) -> None:
-    texts = unlogged(broken, CORE / "heap.c")
+    texts = unlogged(broken, *HEAP)
     assert "death at point" in fails("test_heap_crash", "hook", texts)
 
 
 @pytest.mark.parametrize("broken", ["NO_LOG", "ORDER", "PLAIN_STORES"])
 def test_the_instruction_sweep_finds_a_broken_log(fails: Fails, broken: str) -> None:
-    texts = unlogged(broken, CORE / "heap.c", NATIVE / "test_heap_step.c")
+    texts = unlogged(broken, *HEAP, NATIVE / "test_heap_step.c")
     assert "death after instruction" in fails("test_heap_step", "plain", texts)
 
 
 def test_the_soak_finds_that_there_is_no_log(fails: Fails) -> None:
-    texts = unlogged("NO_LOG", CORE / "heap.c")
+    texts = unlogged("NO_LOG", *HEAP)
     assert "[kill " in fails(
         "test_soak", "plain", texts, AIPC_TEST_FULL="1"
     )  # it ends with the first thing found
@@ -72,7 +73,7 @@ def test_the_soak_finds_that_there_is_no_log(fails: Fails) -> None:
 
 @pytest.mark.slow
 def test_the_long_soak_finds_a_log_written_too_late(fails: Fails) -> None:
-    assert "[kill " in fails("stress_soak", "plain", unlogged("ORDER", CORE / "heap.c"))
+    assert "[kill " in fails("stress_soak", "plain", unlogged("ORDER", *HEAP))
 
 
 @pytest.mark.parametrize(

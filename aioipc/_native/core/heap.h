@@ -75,7 +75,7 @@ aipc_status aipc_heap_walk_held(aipc_seg *seg, bool (*visit)(void *arg, const ai
  * Takes the heap's lock for the length of the walk. */
 aipc_status aipc_heap_check(aipc_ctx *ctx, aipc_report *report);
 
-/* Internals shared by heap.c and heap_check.c. */
+/* Internals shared with heap_check.c. */
 uint64_t aipc_heap_header(const aipc_seg *seg, uint64_t offset, uint64_t size, uint32_t flags);
 uint32_t aipc_heap_bin_of(uint64_t size);
 /* Bytes of the reserve, and of the share of it that is left to INTERNAL blocks, of a heap of so many bytes in a segment

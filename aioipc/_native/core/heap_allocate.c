@@ -1,0 +1,26 @@
+#include "heap_change.h"
+
+aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint32_t flags,
+                               uint64_t *orphan, uint64_t *payload) {
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0) return AIPC_INVALID;
+    if ((flags & ~(uint32_t)(AIPC_INTERNAL | AIPC_OWNED | AIPC_RESERVE)) != 0) return AIPC_INVALID;
+    /* So that nothing below overflows. */
+    if (size > ctx->seg->mapped || alignment > ctx->seg->mapped) return AIPC_FULL;
+    request want = {.size = (size + AIPC_BLOCK_OVERHEAD + 15) & ~UINT64_C(15), .alignment = alignment};
+    if (want.size < AIPC_BLOCK_MIN) want.size = AIPC_BLOCK_MIN;
+
+    view v;
+    uint64_t end;
+    cut c = {.flags = flags & AIPC_PART, .orphan = orphan};
+    aipc_status status = open_heap(ctx, &v);
+    if (status != AIPC_OK) return status;
+    if (!find_for(v, want, flags, &end))
+        status = AIPC_CORRUPT;
+    else if (end == 0)
+        status = AIPC_FULL;
+    else if (!take(v, end, want, &c))
+        status = AIPC_CORRUPT;
+    else
+        *payload = c.offset + AIPC_BLOCK_OVERHEAD;
+    return close_heap(ctx, v, status);
+}
