@@ -57,6 +57,7 @@ from .raw_memory import (
     anonymous_shared_memory,
 )
 from .read_only import ReadOnlyDict, ReadOnlyQueue, ReadOnlySegment
+from .read_only_places import ReadOnlyArray, ReadOnlyAtomic, ReadOnlyStruct
 from .report import Finding, Report
 from .rlock import RLock, RLockStatistics
 from .rwlock import BlockingRWGuard, BlockingRWLock, RWGuard, RWLock, RWLockStatistics
@@ -100,6 +101,9 @@ __all__ = [
     "ReadOnlySegment",
     "ReadOnlyDict",
     "ReadOnlyQueue",
+    "ReadOnlyStruct",
+    "ReadOnlyArray",
+    "ReadOnlyAtomic",
     "ReadOnlyBlock",
     # raw memory
     "SharedMemoryObject",

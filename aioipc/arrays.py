@@ -145,22 +145,8 @@ class Array(Items[T]):
         text = self._description()
         if wanted is not None and text == wanted.text:
             self._take(wanted)
-            return
-        stored, item, shape = _split(text)
-        found = wanted.item if wanted is not None and wanted.item.text == item else _parsed(item)
-        if found is None and "(" in item:
-            raise TypeMismatchError(
-                f"{self.name!r} has items {item}, a Struct that this process does not declare"
-            )
-        try:
-            array = found[shape] if found is not None and stored else None
-        except ValueError:  # too many, or too large
-            array = None
-        if array is None:
-            raise CorruptSegmentError(
-                f"the array at offset {self.pin.offset:#x} describes itself as {text!r}"
-            )
-        self._take(array)
+        else:
+            self._take(array_type(text, f"at offset {self.pin.offset:#x}", wanted))
 
     def _description(self) -> str:
         assert isinstance(self.pin, _core.DescribedPin)
@@ -191,6 +177,21 @@ class Array(Items[T]):
     if TYPE_CHECKING:
 
         def __get__(self, instance: object, owner: Any = None) -> Self: ...
+
+
+def array_type(text: str, what: str, wanted: _core.ArrayType | None = None) -> _core.ArrayType:
+    """The type that an array describes itself as."""
+    stored, item, shape = _split(text)
+    found = wanted.item if wanted is not None and wanted.item.text == item else _parsed(item)
+    if found is None and "(" in item:
+        raise TypeMismatchError(f"the array {what} has items {item}, a Struct that this process does not declare")
+    try:
+        array = found[shape] if found is not None and stored else None
+    except ValueError:  # too many, or too large
+        array = None
+    if array is None:
+        raise CorruptSegmentError(f"the array {what} describes itself as {text!r}")
+    return array
 
 
 def _plain(name: ObjectName | New) -> ObjectName:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["AtomicBool", "AtomicFlag", "AtomicInt32", "AtomicInt64", "AtomicUInt32", "AtomicUInt64"]
 
 
-class _Atomic(PlacedObject):
+class Atomic(PlacedObject):
     """What the constructors of all of them do."""
 
     __slots__ = ()
@@ -39,7 +39,7 @@ class _Atomic(PlacedObject):
         def __set__(self, instance: Any, value: "int | Self") -> None: ...
 
 
-class AtomicInt64(_Atomic, _core.AtomicNumber):
+class AtomicInt64(Atomic, _core.AtomicNumber):
     """A whole number from -2**63 to 2**63 - 1 that any number of processes change at once.
 
     Parameters: the segment it lives in; its name (found or constructed), none for a new anonymous one; the
@@ -64,7 +64,7 @@ class AtomicInt64(_Atomic, _core.AtomicNumber):
     _field_type = _core.AtomicType("AtomicInt64", _core.Scalar("int64"))
 
 
-class AtomicUInt64(_Atomic, _core.AtomicNumber):
+class AtomicUInt64(Atomic, _core.AtomicNumber):
     """A whole number from 0 to 2**64 - 1; otherwise as AtomicInt64."""
 
     __slots__ = ()
@@ -72,7 +72,7 @@ class AtomicUInt64(_Atomic, _core.AtomicNumber):
     _field_type = _core.AtomicType("AtomicUInt64", _core.Scalar("uint64"))
 
 
-class AtomicInt32(_Atomic, _core.AtomicNumber):
+class AtomicInt32(Atomic, _core.AtomicNumber):
     """A whole number from -2**31 to 2**31 - 1; otherwise as AtomicInt64."""
 
     __slots__ = ()
@@ -80,7 +80,7 @@ class AtomicInt32(_Atomic, _core.AtomicNumber):
     _field_type = _core.AtomicType("AtomicInt32", _core.Scalar("int32"))
 
 
-class AtomicUInt32(_Atomic, _core.AtomicNumber):
+class AtomicUInt32(Atomic, _core.AtomicNumber):
     """A whole number from 0 to 2**32 - 1; otherwise as AtomicInt64."""
 
     __slots__ = ()
@@ -88,7 +88,7 @@ class AtomicUInt32(_Atomic, _core.AtomicNumber):
     _field_type = _core.AtomicType("AtomicUInt32", _core.Scalar("uint32"))
 
 
-class AtomicBool(_Atomic, _core.AtomicHandle):
+class AtomicBool(Atomic, _core.AtomicHandle):
     """True or False, with the bitwise operations of AtomicInt64 and without its arithmetic ones."""
 
     __slots__ = ()
@@ -96,7 +96,7 @@ class AtomicBool(_Atomic, _core.AtomicHandle):
     _field_type = _core.AtomicType("AtomicBool", _core.Scalar("bool_"))
 
 
-class AtomicFlag(_Atomic, _core.AtomicSwitch):
+class AtomicFlag(Atomic, _core.AtomicSwitch):
     """A flag that one of many processes sets first; otherwise as AtomicBool.
 
     Example::

@@ -42,11 +42,11 @@ class Holder:
     what: str
     """What of it: "lock" (Lock, RLock, a Condition's own), "once", "leader", "read", "write", "upgradable"
     (RWLock), "token" (CapacityLimiter), "lease", "unfinished" (taken from a Queue, not reported done),
-    "waiting", "handle" (on an object: its memory stays), "block" (memory that goes with its owner), "view" (of
-    a value), "core lock" (a stopped process in the middle of a change; others wait for it), "holding"
-    (anything else that comes back when its process dies)."""
+    "waiting", "handle" (on an object: its memory stays), "block" (memory that goes with its owner), "view"
+    (of a value), "core lock" (a stopped process in the middle of a change), "holding" (anything else that
+    comes back when its process dies)."""
     pid: int | None
-    """In the process's own pid namespace; None when it is dead and was cleaned up after: an abandoned lock."""
+    """In the process's own pid namespace; None: it is dead and was cleaned up after, its lock abandoned."""
     alive: bool
     """False: the process has died, or closed the segment, and nobody has taken over yet."""
     name: str | None

@@ -3,39 +3,29 @@
 import uuid
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, overload
 
 from ._native import _core
 from ._native._core import ReadOnlyBlock
 from ._native._msgpack import View
+from ._refusing import Refusing
+from .arrays import Array
+from .atomics import Atomic
 from .errors import ReadOnlyError, TypeMismatchError
 from .holders import Holder, held
 from .objects import ObjectName, SharedObject, encode_name, type_name
+from .places import PlacedObject
 from .queue import Queue, QueueStatistics
+from .read_only_places import ReadOnlyArray, ReadOnlyStruct, seen_place
+from .read_only_primitives import PEEKS
 from .segment import ManagedSegment
 from .shared_dict import SharedDict
+from .structs import Struct
 
 __all__ = ["ReadOnlyDict", "ReadOnlyQueue", "ReadOnlySegment"]
 
 
-class _Refusing:
-    """What would change something raises ReadOnlyError; `_model` knows what that is."""
-
-    _model: type
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(self._model, name):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return self._refuse
-
-    def _refuse(self, *arguments: Any, **options: Any) -> NoReturn:
-        raise ReadOnlyError(f"{self!r} was opened read-only; open the segment with open()")
-
-    def __reduce__(self) -> Any:
-        raise TypeError(f"{self!r} cannot be pickled; open the segment read-only there too")
-
-
-class ReadOnlySegment(_Refusing):
+class ReadOnlySegment(Refusing):
     """A segment of any shared kind, mapped so that it cannot be written: what `open_read_only` gives.
 
     It takes no slot and no lock, writes not a byte, and nobody waits for it or notices that it goes. It
@@ -89,20 +79,37 @@ class ReadOnlySegment(_Refusing):
         """Who holds what, by process and task: as of a segment that is open."""
         return held(self._reader.holders())
 
-    def find(self, type: type[SharedObject], name: ObjectName) -> "ReadOnlyDict | ReadOnlyQueue | None":
-        """The dict or queue of this name, for reading; None when there is none.
+    @overload
+    def find(self, type: type[SharedDict[Any, Any]], name: ObjectName) -> "ReadOnlyDict | None": ...
+    @overload
+    def find(self, type: type[Queue[Any]], name: ObjectName) -> "ReadOnlyQueue | None": ...
+    @overload
+    def find(self, type: type[Struct], name: ObjectName) -> ReadOnlyStruct | None: ...
+    @overload
+    def find(self, type: type[Array[Any]], name: ObjectName) -> ReadOnlyArray | None: ...
+    @overload
+    def find(self, type: type[SharedObject], name: ObjectName) -> Any: ...
+    def find(self, type: type[SharedObject], name: ObjectName) -> Any:
+        """The object of this name, for reading; None when there is none.
 
-        Raises TypeMismatchError when it is something else, ReadOnlyError for types that cannot be read.
+        A SharedDict, a Queue (how full it is), a Struct, an Array, an atomic number; of a Lock and the other
+        primitives its state and `statistics()`.  Raises TypeMismatchError when it is something else,
+        ReadOnlyError for types that cannot be read.
         """
-        wrapper = _WRAPPERS.get(type)
-        if wrapper is None:
+        if not _readable(type):
             raise ReadOnlyError(f"a {type.__name__} cannot be read; open the segment with open()")
         seen = self._reader.find(*encode_name(type, name))
-        if seen is None:
-            return None
+        return None if seen is None else self._shown(type, seen, name)
+
+    def _shown(self, type: type[SharedObject], seen: _core.Seen, name: Any) -> Any:
+        """What was found, as what it should be."""
+        if issubclass(type, PlacedObject):
+            return seen_place(self, type, seen, name)
         if seen.type != type._type:
             raise TypeMismatchError(f"{name!r} is a {type_name(seen.type)}, not a {type.__name__}")
-        return wrapper(self, seen, name)
+        if type in PEEKS:
+            return PEEKS[type](type, seen, name)
+        return _CONTAINERS[type](self, seen, name)
 
     def block(self, handle: int, size: int | None = None) -> ReadOnlyBlock:
         """The block of this handle, as a buffer that cannot be written; it shows what others write.
@@ -131,7 +138,7 @@ class ReadOnlySegment(_Refusing):
         return f"<aioipc.ReadOnlySegment {self._name!r}{' closed' if self.closed else ''}>"
 
 
-class ReadOnlyDict(_Refusing, Mapping[Any, Any]):
+class ReadOnlyDict(Refusing, Mapping[Any, Any]):
     """A SharedDict that is only read: each lookup is of one moment, iterating is as with a SharedDict.
 
     A destroyed dict raises ClosedError. Views show copies.
@@ -214,7 +221,7 @@ class _Values(ValuesView[Any]):
         return (value for _, value in self._mapping._pairs())  # type: ignore[attr-defined]
 
 
-class ReadOnlyQueue(_Refusing):
+class ReadOnlyQueue(Refusing):
     """A Queue that is only looked at: how full it is, not what is in it."""
 
     _model = Queue
@@ -247,7 +254,11 @@ class ReadOnlyQueue(_Refusing):
         return f"<aioipc.ReadOnlyQueue {self._name!r}>"
 
 
-_WRAPPERS: dict[type[SharedObject], type[ReadOnlyDict] | type[ReadOnlyQueue]] = {
+_CONTAINERS: dict[type[SharedObject], type[ReadOnlyDict] | type[ReadOnlyQueue]] = {
     SharedDict: ReadOnlyDict,
     Queue: ReadOnlyQueue,
 }
+
+
+def _readable(cls: type[SharedObject]) -> bool:
+    return cls in _CONTAINERS or cls in PEEKS or issubclass(cls, Struct | Array | Atomic)

@@ -222,7 +222,7 @@ class Struct(PlacedObject, _core.StructHandle, metaclass=_StructMeta):
             return super()._fitting(pin, name)
         stored, declared = pin.description.decode(errors="replace"), cls._field_type.text
         if pin.type != cls._type:
-            raise TypeMismatchError(f"{name!r} is {_difference(stored, declared)}")
+            raise TypeMismatchError(f"{name!r} is {difference(stored, declared)}")
         if stored != declared:
             raise CorruptSegmentError(f"{name!r} describes itself as {stored!r}, not as {declared!r}")
         return pin
@@ -250,7 +250,7 @@ def _fields_of(description: str) -> list[str]:
     return [field for field in fields if field]
 
 
-def _difference(stored: str, declared: str) -> str:
+def difference(stored: str, declared: str) -> str:
     """What two layouts differ in, in words."""
     name, other = declared.partition("(")[0], stored.partition("(")[0]
     if name != other:

@@ -54,7 +54,7 @@ PYTHON_LEVELS = (
     {"errors"},
     {"_native"},
     {"_attachments", "_names", "_waiting", "report"},
-    {"_files", "_opened", "objects"},
+    {"_files", "_opened", "_refusing", "objects"},
     {"_copies", "_segment_memory", "_segment_objects", "holders", "raw_memory"},
     {"segment"},
     {
@@ -74,6 +74,7 @@ PYTHON_LEVELS = (
     {"atomics", "items", "pointers"},
     {"structs"},
     {"arrays"},
+    {"read_only_places", "read_only_primitives"},
     {"private_memory", "read_only"},
     {"anonymous_memory", "named_segment"},
     {"mapped_file", "shared_memory"},

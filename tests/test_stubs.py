@@ -24,7 +24,7 @@ ALLOWED = r"""
 .*\._msgpack\.(ItemsView|KeysView|ValuesView|datetime|timedelta|timezone|msgpack|ClosedError|CorruptSegmentError)
 # `disjoint_base` needs a newer typing_extensions than users may have
 .*\._core\.(Attachment|Blocking[A-Z][A-Za-z]*|Block|DescribedPin|FieldType|KernelLock|Lockable|Opening|Pin|Place)
-.*\._core\.(ReadOnlyBlock|Reader|Region|Seen|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
+.*\._core\.(ReadOnlyBlock|Reader|Region|Seen|SeenPlace|[A-Z][A-Za-z]*Handle|Handle|[A-Za-z]*Operation)
 .*\._msgpack\.Owner
 """
 

@@ -121,18 +121,9 @@ cdef class LimiterHandle(OneLineHandle):
 
     def _statistics(self):
         """(total or None, borrowed, waiters, contended, [(pid, borrowed) of each process])."""
-        cdef aipc_limiter_stats stats
-        cdef uint32_t slot, count
         self.attached("limiter")
         cdef LimiterPin pin = self.known()
-        aipc_limiter_stats_get(pin.seg, pin.limiter, &stats)
-        by_process = []
-        for slot in range(pin.seg.participants):
-            count = aipc_limiter_borrowed_by(pin.seg, pin.limiter, slot)
-            if count != 0:
-                by_process.append((aipc_participant_pid(pin.seg, slot), count))
-        return (None if stats.total == AIPC_LIMITER_NO_LIMIT else stats.total, stats.borrowed, stats.waiters,
-                stats.contended, by_process)
+        return limiter_record(pin.seg, pin.limiter)
 
     def _borrowers(self):
         """Those of this process."""
@@ -200,3 +191,16 @@ def limiter_image(Attachment attachment not None, total) -> bytes:
 def borrower_here(bint thread):
     """Who borrows when nobody is named: the running task; the thread, when there is none or `thread` asks for it."""
     return who_runs(thread)
+
+
+cdef object limiter_record(aipc_seg *seg, aipc_limiter *limiter):
+    cdef aipc_limiter_stats stats
+    cdef uint32_t slot, count
+    aipc_limiter_stats_get(seg, limiter, &stats)
+    by_process = []
+    for slot in range(seg.participants):
+        count = aipc_limiter_borrowed_by(seg, limiter, slot)
+        if count != 0:
+            by_process.append((aipc_participant_pid(seg, slot), count))
+    return (None if stats.total == AIPC_LIMITER_NO_LIMIT else stats.total, stats.borrowed, stats.waiters,
+            stats.contended, by_process)

@@ -74,6 +74,13 @@ cdef class Done:
 cdef Done DONE = Done()
 
 
+cdef object lock_record(aipc_seg *seg, aipc_lock *lock):
+    cdef aipc_lock_stats stats
+    aipc_lock_stats_get(seg, lock, &stats)
+    return (bool(stats.locked), bool(stats.mine), bool(stats.abandoned), stats.owner_pid or None,
+            read_name(lock.holder) if stats.owner_pid else None, stats.waiters, stats.contended, stats.takeovers)
+
+
 cdef class Lockable(Handle):
     """What all kinds of locks do: Lock, RLock, Once, Leader."""
 
@@ -201,12 +208,8 @@ cdef class Lockable(Handle):
 
     def _statistics(self):
         """(locked, mine, abandoned, owner's pid, task, waiters, contended, takeovers)."""
-        cdef aipc_lock_stats stats
         self.attached("lock")
-        aipc_lock_stats_get(self.lock.seg, self.lock.lock, &stats)
-        return (bool(stats.locked), bool(stats.mine), bool(stats.abandoned), stats.owner_pid or None,
-                read_name(self.lock.lock.holder) if stats.owner_pid else None,
-                stats.waiters, stats.contended, stats.takeovers)
+        return lock_record(self.lock.seg, self.lock.lock)
 
 
 cdef class LockHandle(Lockable):

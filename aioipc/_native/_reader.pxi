@@ -167,6 +167,22 @@ cdef class Seen:
             raise CorruptSegmentError(f"the object at offset {self.ref.object:#x} has {self.ref.size} bytes")
         return self.seg.base + self.ref.payload
 
+    cdef int describe(self, aipc_description *said) except -1:
+        """What a struct or an array says of itself."""
+        self.payload(0)
+        cdef aipc_status status = aipc_described_at(self.seg, self.ref.payload, self.ref.size, self.ref.count, said)
+        self.payload(0)
+        return check(self.seg, status, "finding a struct or an array")
+
+    @property
+    def description(self) -> bytes:
+        """Its fields, or the type of its items, as text."""
+        cdef aipc_description said
+        self.describe(&said)
+        text = said.text[:said.text_size]
+        self.payload(0)
+        return text
+
     # --- dicts
 
     def dict_get(self, key):

@@ -113,14 +113,8 @@ cdef class RWLockHandle(Handle):
     def _statistics(self):
         """(readers, writing, upgradable, mine, my reads, abandoned, owner's pid, task, waiting readers, writers, for
         upgradable, for an upgrade, contended, abandoned count)."""
-        cdef aipc_rwlock_stats stats
         self.attached("lock")
-        aipc_rwlock_stats_get(self.rwlock.seg, self.rwlock.rw, &stats)
-        return (stats.readers, bool(stats.writing), bool(stats.upgradable), bool(stats.mine), stats.my_reads,
-                bool(stats.abandoned), stats.owner_pid or None,
-                read_name(self.rwlock.rw.holder) if stats.owner_pid else None,
-                stats.waiters[0], stats.waiters[1], stats.waiters[2], stats.waiters[3],
-                stats.contended, stats.takeovers)
+        return rwlock_record(self.rwlock.seg, self.rwlock.rw)
 
 
 @cython.final
@@ -383,3 +377,11 @@ def rwlock_image(Attachment attachment not None, bint fair) -> bytes:
     memset(&image, 0, sizeof(image))
     aipc_rwlock_init(&image, fair)
     return (<char *>&image)[:sizeof(image)] + bytes(rwlock_size(attachment) - sizeof(image))
+
+
+cdef object rwlock_record(aipc_seg *seg, aipc_rwlock *rw):
+    cdef aipc_rwlock_stats stats
+    aipc_rwlock_stats_get(seg, rw, &stats)
+    return (stats.readers, bool(stats.writing), bool(stats.upgradable), bool(stats.mine), stats.my_reads,
+            bool(stats.abandoned), stats.owner_pid or None, read_name(rw.holder) if stats.owner_pid else None,
+            stats.waiters[0], stats.waiters[1], stats.waiters[2], stats.waiters[3], stats.contended, stats.takeovers)

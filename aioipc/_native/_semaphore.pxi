@@ -166,9 +166,7 @@ cdef class SemaphoreHandle(OneLineHandle):
     def _statistics(self):
         """(value, bound, initial value, waiters, contended)."""
         self.attached("semaphore")
-        cdef aipc_semaphore *semaphore = self.known().semaphore
-        return (aipc_load_seq_cst64(&semaphore.value), semaphore.bound, semaphore.initial,
-                aipc_load_relaxed32(&semaphore.line.queue.length), aipc_load_relaxed32(&semaphore.line.contended))
+        return semaphore_record(self.known().semaphore)
 
 
 @cython.final
@@ -267,9 +265,7 @@ cdef class EventHandle(OneLineHandle):
     def _statistics(self):
         """(is set, waiters, contended)."""
         self.attached("event")
-        cdef aipc_event *event = self.known().event
-        return (bool(aipc_event_is_set(event)), aipc_load_relaxed32(&event.line.queue.length),
-                aipc_load_relaxed32(&event.line.contended))
+        return event_record(self.known().event)
 
 
 @cython.final
@@ -301,3 +297,13 @@ cdef class EventOperation(OneLineOperation):
 
 
 aioipc_set_am_send(EventOperation, _send)
+
+
+cdef object semaphore_record(aipc_semaphore *semaphore):
+    return (aipc_load_seq_cst64(&semaphore.value), semaphore.bound, semaphore.initial,
+            aipc_load_relaxed32(&semaphore.line.queue.length), aipc_load_relaxed32(&semaphore.line.contended))
+
+
+cdef object event_record(aipc_event *event):
+    return (bool(aipc_event_is_set(event)), aipc_load_relaxed32(&event.line.queue.length),
+            aipc_load_relaxed32(&event.line.contended))

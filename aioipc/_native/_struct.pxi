@@ -170,6 +170,11 @@ cdef class StructType(FieldType):
         listed = ",".join([f"{f.name}:{f.type.text}@{f.offset}" for f in self.fields])
         self.text, self.format = f"{name}({listed}){self.size}", self.exported() if self.size > 0 else None
 
+    @property
+    def names(self):
+        """Of the fields."""
+        return self.by_name.keys()
+
     cdef object exported(self):
         """As PEP 3118 describes it; None when a field is nobody else's business."""
         cdef Field field

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from aioipc._native.c_core cimport aipc_ctx, aipc_line, aipc_object_info, aipc_seg, aipc_status, cbool
+from aioipc._native.c_core cimport (
+    aipc_ctx, aipc_line, aipc_lock, aipc_object_info, aipc_object_ref, aipc_seg, aipc_status, aipc_wait_queue, cbool)
 
 
 cdef extern from "aipc.h":
@@ -18,12 +19,14 @@ cdef extern from "aipc.h":
         aipc_line line
 
     struct aipc_condition:
+        aipc_lock own
         uint64_t lock, lock_serial, notified
         uint32_t lock_type, contended
 
     struct aipc_barrier:
-        uint64_t parties
+        uint64_t parties, word
         uint32_t contended
+        aipc_wait_queue waiters
 
     struct aipc_rwlock:
         uint64_t fair
@@ -107,6 +110,9 @@ cdef extern from "aipc.h":
     aipc_status aipc_barrier_abort(aipc_ctx *ctx, aipc_barrier *b)
     aipc_status aipc_barrier_close(aipc_ctx *ctx, aipc_barrier *b)
     aipc_status aipc_barrier_waiting(aipc_ctx *ctx, aipc_barrier *b, uint32_t *waiting, cbool *broken)
+
+    # --- pointer.h
+    aipc_status aipc_pointer_peek(aipc_seg *seg, uint64_t pointer, aipc_object_ref *ref)
 
     # --- holders.h
     ctypedef struct aipc_holder:

@@ -26,6 +26,7 @@ from aioipc import (
     ReadOnlySegment,
     SharedDict,
     TypeMismatchError,
+    VectorIO,
 )
 from tests.support.kinds import COPIED, KINDS, SIZE, Kind
 from tests.support.peers import Link
@@ -106,7 +107,7 @@ def changes_of_a_segment(reader: Any) -> list[Any]:
         lambda: reader.check_sanity(),
         lambda: reader.flush(),
         lambda: reader.snapshot("/nowhere"),
-        lambda: reader.find(Lock, "l"),
+        lambda: reader.find(VectorIO, "l"),
     ]
 
 

@@ -1,5 +1,7 @@
 #include "pointer.h"
 
+#include "names.h"
+
 #define REACH (UINT64_C(1) << 44)
 
 static uint64_t pointer_of(uint64_t offset, uint64_t mark) {
@@ -19,4 +21,10 @@ aipc_status aipc_pointer_follow(aipc_ctx *ctx, uint64_t pointer, aipc_object_ref
     bool meant = mark_of(ref->serial) == aipc_pointer_mark(pointer) && !aipc_object_destroyed(ctx->seg, ref);
     (void)aipc_exchange_seq_cst64(&ctx->shared->hazard[1], 0);
     return meant ? AIPC_OK : AIPC_NOT_FOUND;
+}
+
+aipc_status aipc_pointer_peek(aipc_seg *seg, uint64_t pointer, aipc_object_ref *ref) {
+    const struct aipc_object *object = aipc_object_read(seg, aipc_pointer_offset(pointer), ref);
+    if (object == NULL || !aipc_object_hash_right(seg, object) || aipc_pointer_to_object(ref) != pointer) return AIPC_NOT_FOUND;
+    return aipc_object_destroyed(seg, ref) ? AIPC_NOT_FOUND : AIPC_OK;
 }

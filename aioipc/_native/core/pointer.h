@@ -20,5 +20,7 @@ uint64_t aipc_pointer_to_block(uint64_t payload);
 
 /* The object that is meant; *ref may be destroyed at any time: pin it to use it.  AIPC_NOT_FOUND: it is gone. */
 aipc_status aipc_pointer_follow(aipc_ctx *ctx, uint64_t pointer, aipc_object_ref *ref);
+/* The same without a lock, for who only reads.  Nothing keeps *ref: whoever uses it asks aipc_object_destroyed afterwards. */
+aipc_status aipc_pointer_peek(aipc_seg *seg, uint64_t pointer, aipc_object_ref *ref);
 
 #endif
