@@ -10,6 +10,8 @@ from ._native import _core
 from ._native._core import LAST_DETACH, MAX_PARTICIPANTS, Attachment, Opening, minimum_size
 
 __all__ = [
+    "ALGORITHMS",
+    "Algorithm",
     "Layout",
     "Lifetime",
     "attached",
@@ -21,6 +23,8 @@ __all__ = [
 ]
 
 Lifetime = Literal["persistent", "last_detach"]
+Algorithm = Literal["best_fit", "tlsf", "seq_fit"]
+ALGORITHMS: dict[Algorithm, int] = {"best_fit": _core.BEST_FIT, "tlsf": _core.TLSF, "seq_fit": _core.SEQ_FIT}
 PAGE_SIZE = os.sysconf("SC_PAGESIZE")
 
 # By device and inode of the object.
@@ -45,6 +49,7 @@ class Layout(NamedTuple):
     participants: int
     flags: int
     mode: int
+    algorithm: int
 
 
 def created(fd: int, path: str, layout: Layout, publish: Callable[[], None] | None = None) -> Opening:
@@ -98,14 +103,14 @@ def checked_layout(
     *,
     max_size: int | None = None,
     mode: int = 0o600,
-    algorithm: str = "best_fit",
+    algorithm: Algorithm = "best_fit",
     lifetime: Lifetime = "persistent",
     participants: int = 64,
     granularity: int = PAGE_SIZE,
 ) -> Layout:
     """The layout with these options; ValueError for what the core would refuse."""
-    if algorithm != "best_fit":
-        raise ValueError(f"algorithm must be 'best_fit', not {algorithm!r}")
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm must be 'best_fit', 'tlsf' or 'seq_fit', not {algorithm!r}")
     if lifetime not in ("persistent", "last_detach"):
         raise ValueError(f"lifetime must be 'persistent' or 'last_detach', not {lifetime!r}")
     if not 1 <= participants <= MAX_PARTICIPANTS:
@@ -121,4 +126,5 @@ def checked_layout(
     largest = size if max_size is None else -(-checked_size(max_size) // granularity) * granularity
     if not size <= largest < 1 << 47:
         raise ValueError(f"max_size must be between size ({size}) and 128 TiB, not {largest}")
-    return Layout(size, largest, participants, LAST_DETACH if lifetime == "last_detach" else 0, mode)
+    flags = LAST_DETACH if lifetime == "last_detach" else 0
+    return Layout(size, largest, participants, flags, mode, ALGORITHMS[algorithm])

@@ -5,7 +5,7 @@ import os
 from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any, Self
 
-from ._attachments import attached, checked_layout, created
+from ._attachments import Algorithm, attached, checked_layout, created
 from ._copies import copy_to_memory
 from .errors import NotFoundError
 from .read_only import ReadOnlySegment
@@ -42,7 +42,7 @@ class ManagedAnonymousMemory(ManagedSegment):
         name: str = "aioipc",
         max_size: int | None = None,
         mode: int = 0o600,
-        algorithm: str = "best_fit",
+        algorithm: Algorithm = "best_fit",
         participants: int = 64,
     ) -> Self:
         """Creates a segment of `size` bytes (rounded up to whole pages).

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from . import _copies
-from ._attachments import Lifetime, attached, checked_layout, created
+from ._attachments import Algorithm, Lifetime, attached, checked_layout, created
 from .errors import NotFoundError
 from .read_only import ReadOnlySegment
 from .segment import ManagedSegment
@@ -57,7 +57,7 @@ class NamedSegment(ManagedSegment):
         *,
         max_size: int | None = None,
         mode: int = 0o600,
-        algorithm: str = "best_fit",
+        algorithm: Algorithm = "best_fit",
         lifetime: Lifetime = "persistent",
         participants: int = 64,
     ) -> Self:
@@ -65,7 +65,8 @@ class NamedSegment(ManagedSegment):
 
         `max_size` bytes of address space are reserved for growing. `mode` is applied exactly, whatever the
         umask. `participants` processes can have it open at once. `lifetime="last_detach"` removes it when the
-        last of them closes it.
+        last of them closes it. `algorithm` says how free memory is found: "best_fit", "tlsf" or "seq_fit"
+        (docs/memory.md compares them); it is the segment's for life.
 
         Raises AlreadyExistsError; SegmentFullError when the filesystem has no room; ValueError.
         """

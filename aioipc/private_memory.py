@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from . import _attachments
-from ._attachments import Layout, checked_layout
+from ._attachments import Algorithm, Layout, checked_layout
 from ._native import _core
 from ._native._core import Attachment, Opening
 from .segment import ManagedSegment
@@ -44,7 +44,7 @@ class ManagedHeapMemory(_PrivateSegment):
     """
 
     @classmethod
-    def create(cls, size: int, *, max_size: int | None = None, algorithm: str = "best_fit") -> Self:
+    def create(cls, size: int, *, max_size: int | None = None, algorithm: Algorithm = "best_fit") -> Self:
         """Creates a segment of `size` bytes (rounded up to whole pages).
 
         `max_size` bytes of address space are reserved for growing. Raises ValueError, and OSError when the
@@ -74,7 +74,7 @@ class ManagedExternalBuffer(_PrivateSegment):
     """
 
     @classmethod
-    def create(cls, buffer: "Buffer", *, algorithm: str = "best_fit", participants: int = 1) -> Self:
+    def create(cls, buffer: "Buffer", *, algorithm: Algorithm = "best_fit", participants: int = 1) -> Self:
         """Makes the buffer a segment, whatever is in it now; its last bytes are left over when its size is no
         multiple of 16.
 

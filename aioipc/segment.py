@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, Self
 
 from . import _copies
-from ._attachments import checked_mode
+from ._attachments import ALGORITHMS, Algorithm, checked_mode
 from ._files import FilePlace
 from ._segment_memory import SegmentMemory
 from ._segment_objects import SegmentObjects
@@ -103,6 +103,12 @@ class ManagedSegment(SegmentMemory, SegmentObjects):
     def max_size(self) -> int:
         """Bytes it may grow to."""
         return self._attachment.max_size
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """How it finds free memory: "best_fit", "tlsf" or "seq_fit", as it was created."""
+        number = self._attachment.algorithm
+        return next(name for name in ALGORITHMS if ALGORITHMS[name] == number)
 
     def participants(self) -> list[Participant]:
         """The processes that have the segment open."""

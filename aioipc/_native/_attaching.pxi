@@ -47,7 +47,7 @@ cdef Attachment _prepare(int fd, str path, memory, bint solitary):
 
 
 def create_attachment(int fd, str path, uint64_t size, uint64_t max_size, uint32_t participants, uint32_t flags,
-                      uint32_t mode, memory=None, bint solitary=False):
+                      uint32_t mode, uint32_t algorithm, memory=None, bint solitary=False):
     """Formats the empty object behind fd, which will be `path`, and attaches.
 
     With `memory` (zeroed, max_size bytes) the segment lies there, and the object is only locked.
@@ -55,6 +55,7 @@ def create_attachment(int fd, str path, uint64_t size, uint64_t max_size, uint32
     cdef aipc_create_options options
     options.size, options.max_size = size, max_size
     options.participants, options.flags, options.mode = participants, flags, mode
+    options.algorithm = algorithm
     cdef Attachment self = _prepare(fd, path, memory, solitary)
     cdef aipc_status status
     with nogil:

@@ -70,6 +70,12 @@ cdef class Attachment:
         self.require()
         return self.seg.header.max_size
 
+    @property
+    def algorithm(self) -> int:
+        """BEST_FIT, TLSF or SEQ_FIT."""
+        self.require()
+        return self.seg.algorithm
+
     # --- operations
 
     cdef int require(self) except -1:

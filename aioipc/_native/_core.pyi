@@ -54,6 +54,9 @@ CODEC_OF_OBJECT: Final[int]
 MISSING: Final[Missing]
 NAME_MAX: Final[int]
 LAST_DETACH: Final[int]
+BEST_FIT: Final[int]
+TLSF: Final[int]
+SEQ_FIT: Final[int]
 MAX_PARTICIPANTS: Final[int]
 
 HolderRecord = tuple[
@@ -125,6 +128,7 @@ def create_attachment(
     participants: int,
     flags: int,
     mode: int,
+    algorithm: int,
     memory: Buffer | None = None,
     solitary: bool = False,
 ) -> Attachment: ...
@@ -151,6 +155,8 @@ class Attachment:
     def size(self) -> int: ...
     @property
     def max_size(self) -> int: ...
+    @property
+    def algorithm(self) -> int: ...
     @property
     def epoch(self) -> int: ...
     def participants(self) -> list[tuple[int, bool, bool, int, int, int, int, int, int]]: ...

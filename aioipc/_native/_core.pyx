@@ -36,6 +36,7 @@ from libc.string cimport memcpy, memset, strerror
 
 from aioipc._native._msgpack cimport Key, Owner, Packed, View, pack, pack_key, unpack, unpack_key, view_of
 from aioipc._native.c_core cimport *
+from aioipc._native.c_heap cimport *
 from aioipc._native.c_sync cimport *
 
 import mmap
@@ -76,6 +77,9 @@ TYPE_QUEUE = AIPC_TYPE_QUEUE
 TYPE_DICT = AIPC_TYPE_DICT
 NAME_MAX = AIPC_NAME_MAX
 LAST_DETACH = AIPC_FLAG_LAST_DETACH
+BEST_FIT = AIPC_BEST_FIT
+TLSF = AIPC_TLSF
+SEQ_FIT = AIPC_SEQ_FIT
 MAX_PARTICIPANTS = AIPC_MAX_PARTICIPANTS
 TYPE_RLOCK = AIPC_TYPE_RLOCK
 TYPE_ONCE = AIPC_TYPE_ONCE

@@ -85,7 +85,7 @@ cdef extern from "aipc.h":
         uint8_t *base
         aipc_header *header
         uint64_t self, mapped, limit, device, inode, bells_taken
-        uint32_t slot, generation, forked, solitary, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
+        uint32_t algorithm, slot, generation, forked, solitary, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         aipc_catalog *catalog
         aipc_heap *heap
         uint64_t self, limit, device, inode, bells_taken
@@ -99,16 +99,6 @@ cdef extern from "aipc.h":
     aipc_status aipc_seg_verify_descriptors(aipc_seg *seg)
     aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **ctx)
     void aipc_ctx_leave(aipc_ctx *ctx)
-
-    # --- heap.h, holdings.h
-    ctypedef struct aipc_heap_stats:
-        uint64_t total_bytes, free_bytes, largest_free, used_blocks
-
-    aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint32_t flags,
-                                   uint64_t *orphan, uint64_t *payload)
-    aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags)
-    aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats)
-    aipc_status aipc_deallocate(aipc_ctx *ctx, uint64_t payload)
 
     # --- atomics.h
     uint8_t aipc_load_relaxed8(const uint8_t *word)
@@ -263,7 +253,7 @@ cdef extern from "aipc.h":
     # --- segment.h
     ctypedef struct aipc_create_options:
         uint64_t size, max_size
-        uint32_t participants, flags, mode
+        uint32_t participants, flags, mode, algorithm
 
     ctypedef struct aipc_segment_info:
         uint8_t uuid[16]

@@ -54,6 +54,8 @@ def _facts(seen: Look) -> RenderableType:
     facts.add_row("size", f"{size(header.size)}, may grow to {size(header.max_size)}")
     if seen.used is not None and seen.free is not None:
         facts.add_row("used", f"{size(seen.used)}, {size(seen.free)} free")
+    if seen.algorithm is not None:
+        facts.add_row("algorithm", seen.algorithm)
     facts.add_row("created", f"{age(header.created_at)} ago by process {header.creator_pid}")
     facts.add_row("owner", f"{seen.owner}, mode {header.mode:04o}")
     facts.add_row("lifetime", seen.lifetime)

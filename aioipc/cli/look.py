@@ -26,6 +26,7 @@ class Look:
 
     info: SegmentInfo
     free: int | None = None
+    algorithm: str | None = None
     others: tuple[Participant, ...] = ()  # all participants but this process
     trouble: str | None = None  # why attaching failed
     damaged: bool = False
@@ -77,6 +78,7 @@ class Look:
             "owner": self.owner,
             "mode": f"{info.mode:04o}",
             "lifetime": self.lifetime,
+            "algorithm": self.algorithm,
             "damaged": self.damaged,
             "trouble": self.trouble,
         }
@@ -97,7 +99,7 @@ def look(info: SegmentInfo, segment: ManagedSharedMemory) -> Look:
     if segment.uuid != info.uuid:
         return Look(info, trouble="another segment has just taken this name")
     others = tuple(found for found in segment.participants() if not found.is_self)
-    return Look(info, segment.free_memory, others)
+    return Look(info, segment.free_memory, segment.algorithm, others)
 
 
 def usable(name: str) -> None:

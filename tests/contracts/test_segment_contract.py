@@ -84,6 +84,52 @@ def test_impossible_options_are_refused(kind: Kind, options: dict[str, Any]) -> 
 
 
 @each(KINDS)
+def test_an_algorithm_that_is_none_is_refused_and_told_which_there_are(kind: Kind) -> None:
+    with pytest.raises(ValueError, match="'best_fit', 'tlsf' or 'seq_fit', not 'first_fit'"):
+        kind.create(algorithm="first_fit")
+    with kind.create() as segment:
+        assert segment.algorithm == "best_fit"
+
+
+@each(KINDS)
+@pytest.mark.parametrize("algorithm", ["best_fit", "tlsf", "seq_fit"])
+def test_the_algorithm_is_the_segments_for_life(kind: Kind, algorithm: Any) -> None:
+    with kind.create(algorithm=algorithm) as segment:
+        assert segment.algorithm == algorithm
+        blocks = [segment.allocate(n) for n in range(10, 2000, 90)]
+        for block in blocks[::2]:
+            segment.deallocate(block)
+        assert segment.check_sanity()
+
+
+@each(REOPENED)
+def test_the_algorithm_is_found_again(kind: Kind) -> None:
+    kind.create(algorithm="seq_fit").close()
+    with kind.again() as again:
+        assert again.algorithm == "seq_fit"
+        assert again.check_sanity()
+
+
+@each(["shared_memory"])
+def test_an_existing_segments_algorithm_is_its_own(kind: Kind) -> None:
+    with (
+        kind.create(algorithm="tlsf"),
+        kind.cls.open_or_create(kind.where, SIZE, algorithm="seq_fit") as segment,
+    ):
+        assert segment.algorithm == "tlsf"
+
+
+@each(["mapped_file"])
+def test_a_segment_of_an_unknown_algorithm_is_incompatible(kind: Kind) -> None:
+    kind.create().close()
+    with open(kind.where, "r+b") as file:
+        file.seek(112)
+        file.write(b"\x07")
+    with pytest.raises(IncompatibleSegmentError, match="algorithm"):
+        kind.cls.open(kind.where)
+
+
+@each(KINDS)
 def test_a_segment_too_small_for_its_own_records_is_refused(kind: Kind) -> None:
     with pytest.raises(ValueError, match="needs more than"):
         kind.create(4096)

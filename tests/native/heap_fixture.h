@@ -28,6 +28,19 @@ static uint64_t shared_size;
 static aipc_seg seg;
 static aipc_ctx ctx;
 static uint64_t *const no_orphan = NULL;
+static uint32_t fixture_algorithm = AIPC_BEST_FIT; /* of the heaps made from now on */
+
+/* The contract of all algorithms. */
+#define RUN_EACH(test)                                                                            \
+    do {                                                                                          \
+        static const char *const names[] = {NULL, "best_fit", "tlsf", "seq_fit"};                 \
+        for (uint32_t each = AIPC_BEST_FIT; each <= AIPC_SEQ_FIT; each++) {                       \
+            fixture_algorithm = each;                                                             \
+            fprintf(stderr, "%s: ", names[each]);                                                 \
+            RUN(test);                                                                            \
+        }                                                                                         \
+        fixture_algorithm = AIPC_BEST_FIT;                                                        \
+    } while (0)
 
 static aipc_status fixture_idle(aipc_seg *s, const uint32_t *word, uint32_t seen) {
     (void)s, (void)word, (void)seen;
@@ -53,6 +66,7 @@ static inline void fixture_make(uint64_t size) {
     seg = (aipc_seg){.base = (uint8_t *)shared, .mapped = total, .limit = total, .seed = UINT64_C(0x5eed5eed5eed5eed),
                      .header = &shared->header, .heap = &shared->heap, .slots = shared->slots,
                      .contexts = shared->contexts, .heap_begin = begin, .participants = FIXTURE_PARTICIPANTS,
+                     .algorithm = fixture_algorithm,
                      .self = aipc_identity(0, 1), .generation = 1, .fd = -1, .bell_dir = -1, .watch_epoll = -1,
                      .idle = fixture_idle, .recover = fixture_recover, .stall_ns = 1000000};
     shared->header.size = total;

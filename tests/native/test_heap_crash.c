@@ -29,8 +29,8 @@ static void a_recoverer_that_dies_is_recovered_too(void) {
 }
 
 int main(void) {
-    RUN(a_death_at_any_store_loses_nothing_that_has_an_orphan_word);
-    RUN(a_death_without_an_orphan_word_loses_one_block_at_most);
-    RUN(a_recoverer_that_dies_is_recovered_too);
+    RUN_EACH(a_death_at_any_store_loses_nothing_that_has_an_orphan_word);
+    RUN_EACH(a_death_without_an_orphan_word_loses_one_block_at_most);
+    RUN_EACH(a_recoverer_that_dies_is_recovered_too);
     return SUMMARY();
 }

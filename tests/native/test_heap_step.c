@@ -20,6 +20,6 @@ static void a_death_at_any_instruction_loses_nothing(void) {
 }
 
 int main(void) {
-    RUN(a_death_at_any_instruction_loses_nothing);
+    RUN_EACH(a_death_at_any_instruction_loses_nothing);
     return SUMMARY();
 }

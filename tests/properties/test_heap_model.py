@@ -1,4 +1,4 @@
-"""The heap against a dict, driven from three processes, any of which may be killed between two steps.
+"""Each algorithm's heap against a dict, driven from three processes that may be killed between two steps.
 
 The model: a handle has the bytes that were last written to it, whoever wrote them, until it is freed.
 After every step the heap is sound; in the end everything can be given back.
@@ -21,6 +21,7 @@ sizes = st.one_of(
     st.sampled_from([0, 1, 2**31, SIZE]),
 )
 alignments = st.sampled_from([1, 8, 16, 32, 64, 256, 4096])
+ALGORITHMS = ("best_fit", "tlsf", "seq_fit")
 
 
 def worker(test: Link, name: str) -> None:
@@ -62,6 +63,7 @@ OPERATIONS: dict[str, Any] = {"allocate": allocate, "write": write, "read": read
 
 class HeapMachine(SegmentMachine):
     role = worker
+    alignment: int | None = None  # of all blocks; None: of each its own
     handles = Bundle("handles")
     fill = st.integers(0, 255)
 
@@ -72,6 +74,7 @@ class HeapMachine(SegmentMachine):
 
     @rule(target=handles, who=who, size=sizes, alignment=alignments, fill=fill)
     def allocate(self, who: int, size: int, alignment: int, fill: int) -> Any:
+        alignment = self.alignment or alignment
         handle = self.ask(who, "allocate", size, alignment, fill)
         if handle is None:
             assert size > 1024  # there is always room for little here
@@ -113,10 +116,18 @@ class HeapMachine(SegmentMachine):
         assert self.segment.free_memory == self.empty
 
 
-def test_heap_agrees_with_a_dict(segment_name: str) -> None:
-    explore(HeapMachine, segment_name, examples=4, steps=20)
+def machine(algorithm: str, alignment: int | None) -> type[HeapMachine]:
+    return type("Machine", (HeapMachine,), {"options": {"algorithm": algorithm}, "alignment": alignment})
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("alignment", [None, 4096])
+def test_heap_agrees_with_a_dict(segment_name: str, algorithm: str, alignment: int | None) -> None:
+    explore(machine(algorithm, alignment), segment_name, examples=2, steps=20)
 
 
 @pytest.mark.slow
-def test_heap_agrees_with_a_dict_for_long(segment_name: str) -> None:
-    explore(HeapMachine, segment_name, examples=100, steps=60)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("alignment", [None, 16, 64, 4096])
+def test_heap_agrees_with_a_dict_for_long(segment_name: str, algorithm: str, alignment: int | None) -> None:
+    explore(machine(algorithm, alignment), segment_name, examples=50, steps=60)

@@ -34,10 +34,13 @@ class SegmentMachine(RuleBasedStateMachine):
 
     role: ClassVar[Callable[..., None]]
     name = ""  # set for each run
+    options: ClassVar[dict[str, Any]] = {}  # of the segment
 
     def __init__(self) -> None:
         super().__init__()
-        self.segment = ManagedSharedMemory.create(self.name, SIZE, participants=8, lifetime="last_detach")
+        self.segment = ManagedSharedMemory.create(
+            self.name, SIZE, participants=8, lifetime="last_detach", **self.options
+        )
         self.workers = [self.start() for _ in range(PROCESSES)]
 
     def start(self) -> Peer:

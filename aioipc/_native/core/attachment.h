@@ -59,6 +59,7 @@ struct aipc_seg {
     uint64_t heap_begin;      /* offset of the first block's header */
     uint32_t participants;
     uint32_t node_count;
+    uint32_t algorithm;
 
     /* Who this process is.  self == 0: closed, or a forked child that has not attached again. */
     uint64_t self;            /* generation 32 | slot 12 << 20: its identity in user-level lock words */

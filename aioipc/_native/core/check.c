@@ -20,6 +20,8 @@ static void check_header(aipc_seg *seg, aipc_report *report) {
     if (header->participants != seg->participants || header->nodes != seg->node_count)
         aipc_report_add(report, "G2 participants and nodes", offsetof(struct aipc_header, participants),
                         header->participants, seg->participants);
+    if (header->algorithm != seg->algorithm)
+        aipc_report_add(report, "G2 algorithm", offsetof(struct aipc_header, algorithm), header->algorithm, seg->algorithm);
     uint64_t end = aipc_load_relaxed64(&seg->heap->end);
     if (end != size - 8)
         aipc_report_add(report, "G2 size and end of the heap", offsetof(struct aipc_header, size), size, end);

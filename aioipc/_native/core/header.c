@@ -78,7 +78,7 @@ aipc_status aipc_header_write(aipc_seg *seg, const aipc_create_options *options,
     header->creator_pid = aipc_os_pid();
     header->participants = options->participants;
     header->nodes = seg->node_count;
-    header->algorithm = AIPC_BEST_FIT;
+    header->algorithm = seg->algorithm;
     header->flags = options->flags;
     aipc_store_release64(&header->size, options->size); /* SYNC segment-size */
     header->state = AIPC_STATE_READY;
@@ -89,7 +89,8 @@ aipc_status aipc_header_write(aipc_seg *seg, const aipc_create_options *options,
 bool aipc_options_valid(const aipc_create_options *options) {
     return options->participants >= 1 && options->participants <= AIPC_MAX_PARTICIPANTS &&
            options->size % 16 == 0 && options->size >= aipc_segment_minimum(options->size, options->participants) &&
-           options->max_size >= options->size && options->max_size >> LARGEST_SHIFT == 0;
+           options->max_size >= options->size && options->max_size >> LARGEST_SHIFT == 0 &&
+           options->algorithm <= AIPC_SEQ_FIT;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------- */
@@ -109,7 +110,7 @@ aipc_status aipc_header_validate(const struct aipc_header *h, const aipc_file_in
         return mismatch(fault, AIPC_INCOMPATIBLE, "format version", AT(version), h->version, AIPC_FORMAT_VERSION);
     if (h->header_size != sizeof *h || h->layout_hash != layout_hash())
         return mismatch(fault, AIPC_INCOMPATIBLE, "layout hash", AT(layout_hash), h->layout_hash, layout_hash());
-    if (h->algorithm != AIPC_BEST_FIT)
+    if (h->algorithm < AIPC_BEST_FIT || h->algorithm > AIPC_SEQ_FIT)
         return mismatch(fault, AIPC_INCOMPATIBLE, "algorithm", AT(algorithm), h->algorithm, AIPC_BEST_FIT);
     if (h->size > info->size)
         return mismatch(fault, AIPC_CORRUPT, "size: the object was truncated", AT(size), info->size, h->size);

@@ -14,6 +14,7 @@ typedef struct aipc_create_options {
     uint32_t participants; /* 1 .. AIPC_MAX_PARTICIPANTS */
     uint32_t flags;        /* AIPC_FLAG_* */
     uint32_t mode;         /* permission bits of the object, applied exactly */
+    uint32_t algorithm;    /* AIPC_BEST_FIT ...; 0: that one */
 } aipc_create_options;
 
 /* Bytes that a segment with these options needs before anything is allocated in it. */

@@ -4,7 +4,7 @@ uint64_t aipc_heap_header(const aipc_seg *seg, uint64_t offset, uint64_t size, u
     return tagged(seg, offset, size | flags);
 }
 
-uint32_t aipc_heap_bin_of(uint64_t size) { return bin_of(size); }
+uint32_t aipc_heap_bin_of(const aipc_seg *seg, uint64_t size) { return bin_of(seg, size); }
 
 void aipc_heap_format(aipc_seg *seg, uint64_t begin, uint64_t end) {
     struct aipc_heap *heap = seg->heap;
@@ -12,7 +12,7 @@ void aipc_heap_format(aipc_seg *seg, uint64_t begin, uint64_t end) {
     end = ((end - 16) & ~UINT64_C(15)) + 8; /* of the sentinel */
     view v = {seg, end};
     uint64_t size = end - begin;
-    uint32_t bin = bin_of(size);
+    uint32_t bin = bin_of(seg, size);
 
     for (uint32_t i = 0; i < AIPC_BINS; i++) aipc_store_relaxed64(&heap->bins[i], 0);
     for (uint32_t i = 0; i < AIPC_BINS / 64; i++) aipc_store_relaxed64(&heap->map[i], 0);

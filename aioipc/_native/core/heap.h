@@ -1,4 +1,4 @@
-/* The heap: boundary tags, segregated bins, best fit within a bin, every word logged.
+/* The heap: boundary tags, three ways to find a free block, every word logged.
  *
  * A block is a header word followed by its payload (layout.h).  Invariants, named in the code, the
  * checks and docs/design/concurrency.md:
@@ -7,13 +7,18 @@
  *   H2  the blocks from heap_begin to the sentinel lie end to end, each a multiple of 16, >= 32
  *   H3  free blocks never touch
  *   H4  PREV_USED says the truth; a free block's footer is its size
- *   H5  every free block stands in exactly one bin, that of its size; bin lists are doubly linked
+ *   H5  every free block stands in exactly one bin, that of its size; bin lists are doubly linked.  seq_fit has
+ *       one list, in the first bin, and it is sorted by address
  *   H6  map and summary have a bit set exactly for the bins that are not empty
  *   H7  free_bytes and used_blocks are what a walk finds
  *
- * Bins: exact sizes up to 1,024 bytes, then eight bins per power of two.  Within a large bin the
- * best of the first few is taken, the whole bin searched only before giving up.  The smallest
- * non-empty larger bin is found through map and summary: O(1) in the number of blocks.
+ * Bins: exact sizes up to 1,024 bytes, then eight bins per power of two.  The smallest non-empty larger bin is found
+ * through map and summary: O(1) in the number of blocks.  The algorithm is the segment's for life:
+ *
+ *   best_fit   within a large bin the best of the first few is taken, the whole bin searched only before giving up
+ *   tlsf       the first block of a bin where everything fits; before giving up, the first of each other bin: O(1)
+ *              always, and so it may give up though one of those behind the first would have fitted
+ *   seq_fit    the first block that fits, from the beginning of the heap on: O(number of free blocks), and so is freeing
  *
  * The reserve: what frees memory may need some first (a record of a handle, the item of a lease), so the last bytes of
  * the heap are kept from all else, in one piece and not by their number, which crumbs would use up.  An ordinary
@@ -77,7 +82,7 @@ aipc_status aipc_heap_check(aipc_ctx *ctx, aipc_report *report);
 
 /* Internals shared with heap_check.c. */
 uint64_t aipc_heap_header(const aipc_seg *seg, uint64_t offset, uint64_t size, uint32_t flags);
-uint32_t aipc_heap_bin_of(uint64_t size);
+uint32_t aipc_heap_bin_of(const aipc_seg *seg, uint64_t size);
 /* Bytes of the reserve, and of the share of it that is left to INTERNAL blocks, of a heap of so many bytes in a segment
  * with so many participants. */
 static inline uint64_t aipc_heap_reserve(uint64_t heap, uint32_t participants) {

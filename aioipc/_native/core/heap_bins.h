@@ -4,15 +4,17 @@
 
 #include "heap_block.h"
 
-INLINE uint32_t bin_of(uint64_t size) {
+INLINE uint32_t bin_of(const aipc_seg *seg, uint64_t size) {
+    if (seg->algorithm == AIPC_SEQ_FIT) return 0;
     if (size <= 1024) return (uint32_t)(size / 16) - 1;
     uint32_t power = 63 - (uint32_t)__builtin_clzll(size);
     return AIPC_SMALL_BINS + (power - 10) * 8 + (uint32_t)(size >> (power - 3) & 7);
 }
 
-/* bin_of(a) == bin_of(b), for different sizes: both large, the four top bits the same. */
-INLINE bool same_bin(uint64_t a, uint64_t b) {
-    return a > 1024 && b > 1024 && (a ^ b) >> (60 - __builtin_clzll(a)) == 0;
+/* bin_of(a) == bin_of(b), for different sizes, 0 being none: both large, the four top bits the same. */
+INLINE bool same_bin(const aipc_seg *seg, uint64_t a, uint64_t b) {
+    if (a > 1024 && b > 1024 && (a ^ b) >> (60 - __builtin_clzll(a)) == 0) return true;
+    return seg->algorithm == AIPC_SEQ_FIT && a != 0 && b != 0;
 }
 
 INLINE bool mark_bin(view v, aipc_tx *tx, uint32_t bin) {
@@ -52,7 +54,7 @@ INLINE bool read_links(view v, uint64_t end, uint32_t bin, neighbours *links) {
 }
 
 INLINE bool unlink_block(view v, aipc_tx *tx, uint64_t end, uint64_t size) {
-    uint32_t bin = bin_of(size);
+    uint32_t bin = bin_of(v.seg, size);
     neighbours links;
     if (!read_links(v, end, bin, &links)) return false;
     set(v, tx, links.from, links.next);
@@ -60,8 +62,12 @@ INLINE bool unlink_block(view v, aipc_tx *tx, uint64_t end, uint64_t size) {
     return links.prev != 0 || links.next != 0 || unmark_bin(v, tx, bin);
 }
 
+/* seq_fit: where its address wants it. */
+bool aipc_heap_link_in_order(view v, aipc_tx *tx, uint64_t end);
+
 INLINE bool link_block(view v, aipc_tx *tx, uint64_t end, uint64_t size) {
-    uint32_t bin = bin_of(size);
+    if (v.seg->algorithm == AIPC_SEQ_FIT) return aipc_heap_link_in_order(v, tx, end);
+    uint32_t bin = bin_of(v.seg, size);
     uint64_t *from = &v.seg->heap->bins[bin], head = aipc_load_relaxed64(from);
     if (head == 0) {
         if (!mark_bin(v, tx, bin)) return false;
@@ -94,8 +100,8 @@ typedef struct change {
 } change;
 
 INLINE bool rebin(view v, aipc_tx *tx, const change *c) {
-    if (c->from_size != 0 && c->to_size != 0 && bin_of(c->from_size) == bin_of(c->to_size))
-        return c->from == c->to || move_links(v, tx, bin_of(c->to_size), c->from, c->to);
+    if (c->from_size != 0 && c->to_size != 0 && bin_of(v.seg, c->from_size) == bin_of(v.seg, c->to_size))
+        return c->from == c->to || move_links(v, tx, bin_of(v.seg, c->to_size), c->from, c->to);
     if (c->from_size != 0 && !unlink_block(v, tx, c->from, c->from_size)) return false;
     return c->to_size == 0 || link_block(v, tx, c->to, c->to_size);
 }

@@ -22,6 +22,7 @@ static const char BAD_PREV_USED[] = "H4 PREV_USED is wrong";
 static const char BAD_FOOTER[] = "H4 free block's footer";
 static const char BAD_LINK[] = "H5 links of a bin contradict each other";
 static const char BAD_LENGTH[] = "H5 a bin's list does not end";
+static const char BAD_ORDER[] = "H5 list out of order";
 static const char BAD_MAP[] = "H6 map and bins disagree";
 static const char BAD_COUNT[] = "H7 counters";
 

@@ -44,7 +44,7 @@ INLINE bool take(view v, uint64_t end, request want, cut *c) {
         c->rest = 0;
         if (!read_end(v, end, &c->next)) return false;
     }
-    if (c->gap != 0 || !same_bin(whole, c->rest)) return aipc_heap_cut_and_rebin(v, c);
+    if (c->gap != 0 || !same_bin(v.seg, whole, c->rest)) return aipc_heap_cut_and_rebin(v, c);
     aipc_tx tx = aipc_tx_begin(v.seg, &v.seg->heap->domain);
     return set_cut(v, &tx, c);
 }
@@ -95,7 +95,7 @@ bool aipc_heap_join_and_rebin(view v, const join *j);
 INLINE bool give(view v, join *j, uint64_t header) {
     if (!read_before(v, j->offset, header, &j->before)) return false;
     if (!read_after(v, j->offset + j->size, &j->next, &j->after)) return false;
-    if (j->before != 0 || !same_bin(j->after, j->size + j->after)) return aipc_heap_join_and_rebin(v, j);
+    if (j->before != 0 || !same_bin(v.seg, j->after, j->size + j->after)) return aipc_heap_join_and_rebin(v, j);
     aipc_tx tx = aipc_tx_begin(v.seg, &v.seg->heap->domain);
     return set_join(v, &tx, j);
 }

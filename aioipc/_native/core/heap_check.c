@@ -134,7 +134,8 @@ static void check_bin(check *c, uint32_t bin, uint64_t *left, listed *found) {
         }
         --*left;
         if ((b.flags & AIPC_USED) != 0) add(c, "H5 used block in a bin", b.offset, b.flags, 0);
-        if (aipc_heap_bin_of(b.size) != bin) add(c, "H5 block in a bin not its own", b.offset, b.size, bin);
+        if (aipc_heap_bin_of(c->seg, b.size) != bin) add(c, "H5 block in a bin not its own", b.offset, b.size, bin);
+        if (c->seg->algorithm == AIPC_SEQ_FIT && end <= prev) add(c, "H5 list out of order", from, end, prev);
         if (get(c, end - 16) != prev) add(c, "H5 backward link", end - 16, get(c, end - 16), prev);
         found->blocks++;
         found->fingerprint += mixed(b.offset);
@@ -226,7 +227,8 @@ aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_bl
 
 /* ---- statistics -------------------------------------------------------------------------------- */
 
-/* The largest piece before `limit` among the free blocks of a bin: all of them have to be looked at. */
+/* The largest piece before `limit` among the free blocks of a bin: all of them have to be looked at, unless the heap itself
+ * looks at the first one only. */
 static const char *largest_of_bin(const check *c, uint32_t bin, uint64_t limit, uint64_t *largest) {
     uint64_t left = (c->end - c->begin) / AIPC_BLOCK_MIN + 1;
     block b;
@@ -235,6 +237,7 @@ static const char *largest_of_bin(const check *c, uint32_t bin, uint64_t limit, 
         if (broken != NULL) return broken;
         uint64_t size = end <= limit ? b.size : b.offset < limit ? limit - b.offset : 0;
         if (size > *largest) *largest = size;
+        if (c->seg->algorithm == AIPC_TLSF) break;
     }
     return NULL;
 }
@@ -244,7 +247,7 @@ static const char *find_largest(const check *c, uint64_t limit, uint64_t *larges
     const char *broken = NULL;
     *largest = 0;
     for (uint32_t bin = AIPC_BINS; broken == NULL && bin > 0; bin--) {
-        if (*largest >= AIPC_BLOCK_MIN && aipc_heap_bin_of(*largest) >= bin) break; /* what follows is smaller */
+        if (*largest >= AIPC_BLOCK_MIN && aipc_heap_bin_of(c->seg, *largest) >= bin) break; /* what follows is smaller */
         broken = largest_of_bin(c, bin - 1, limit, largest);
     }
     if (*largest < AIPC_BLOCK_MIN) *largest = 0;

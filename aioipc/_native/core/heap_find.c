@@ -29,6 +29,45 @@ bool aipc_heap_search_all(view v, uint32_t first, request want, uint64_t *best) 
     return true;
 }
 
+bool aipc_heap_find_first(view v, request want, uint64_t *best) {
+    uint64_t enough = want.size + (want.alignment > AIPC_ALIGNMENT ? want.alignment + AIPC_ALIGNMENT : 0);
+    if (enough > 1024) enough += (UINT64_C(1) << (60 - __builtin_clzll(enough))) - 1; /* to the next bin's least */
+    if (!first_above(v, bin_of(v.seg, enough), want, best)) return false;
+    return *best != 0 || first_above(v, bin_of(v.seg, want.size), want, best);
+}
+
+/* The list ascends, so it ends. */
+bool aipc_heap_find_in_order(view v, request want, uint64_t *best) {
+    uint64_t at = place(v, &v.seg->heap->bins[0]), last = 0, end;
+    for (*best = 0; *best == 0 && (end = get(v, at)) != 0; at = end - NEXT, last = end) {
+        if (!is_end(v, end)) return wrong(v, BAD_RANGE, at, end, v.end);
+        if (end <= last) return wrong(v, BAD_ORDER, at, end, last);
+        uint64_t size = get(v, end - FOOTER);
+        if (size >= want.size + front_gap(want.alignment, end - size) + beyond(end, want.limit)) *best = end;
+    }
+    return true;
+}
+
+bool aipc_heap_link_in_order(view v, aipc_tx *tx, uint64_t end) {
+    uint64_t from = place(v, &v.seg->heap->bins[0]), prev = 0, next;
+    for (; (next = get(v, from)) != 0 && next < end; from = next - NEXT, prev = next) {
+        if (!is_end(v, next)) return wrong(v, BAD_RANGE, from, next, v.end);
+        if (next <= prev) return wrong(v, BAD_ORDER, from, next, prev);
+    }
+    if (next == end) return wrong(v, BAD_LINK, from, next, 0);
+    if (prev == 0 && next == 0 && !mark_bin(v, tx, 0)) return false;
+    if (prev != 0 && !check_link(v, from, prev)) return false;
+    if (next != 0) {
+        if (!check_link(v, from, next)) return false;
+        if (get(v, next - PREV) != prev) return wrong(v, BAD_LINK, next - PREV, get(v, next - PREV), prev);
+        set(v, tx, next - PREV, end);
+    }
+    set(v, tx, end - NEXT, next);
+    set(v, tx, end - PREV, prev);
+    set(v, tx, from, end);
+    return true;
+}
+
 bool aipc_heap_find_kept(view v, request want, uint32_t flags, uint64_t *best) {
     bool record = (flags & AIPC_PART) == AIPC_INTERNAL;
     want.limit = record ? v.end : v.end - aipc_heap_record_share(v.end - want.limit, v.seg->participants);

@@ -26,6 +26,9 @@ INLINE uint64_t front_gap(uint64_t alignment, uint64_t offset) {
 /* The end of the best of the first `limit` blocks of a bin, by their footers (who takes one checks it);
  * 0 when none fits. */
 bool aipc_heap_best_of_bin(view v, uint32_t bin, request want, uint64_t limit, uint64_t *best);
+/* tlsf and seq_fit (heap.h). */
+bool aipc_heap_find_first(view v, request want, uint64_t *best);
+bool aipc_heap_find_in_order(view v, request want, uint64_t *best);
 /* Looks at every block from bin `first` on: before giving up only. */
 bool aipc_heap_search_all(view v, uint32_t first, request want, uint64_t *best);
 /* In the reserve, as much of it as is for such a block. */
@@ -71,8 +74,10 @@ INLINE bool first_above(view v, uint32_t bin, request want, uint64_t *first) {
 /* The end of the best block at hand, 0 when there is none: of the request's own bin, else the first of the
  * next bin where everything fits. */
 INLINE bool find(view v, request want, uint64_t *best) {
-    uint32_t own = bin_of(want.size), last = own; /* any block of a bin above `last` fits */
-    if (want.alignment > AIPC_ALIGNMENT) last = bin_of(want.size + want.alignment + AIPC_ALIGNMENT);
+    if (v.seg->algorithm == AIPC_TLSF) return aipc_heap_find_first(v, want, best);
+    if (v.seg->algorithm == AIPC_SEQ_FIT) return aipc_heap_find_in_order(v, want, best);
+    uint32_t own = bin_of(v.seg, want.size), last = own; /* any block of a bin above `last` fits */
+    if (want.alignment > AIPC_ALIGNMENT) last = bin_of(v.seg, want.size + want.alignment + AIPC_ALIGNMENT);
 
     *best = 0;
     if (bin_is_marked(v, own) && !aipc_heap_best_of_bin(v, own, want, BEST_OF, best)) return false;

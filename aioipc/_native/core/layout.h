@@ -66,7 +66,7 @@ struct aipc_domain {
 /* ---- header ------------------------------------------------------------------------------------ */
 enum { AIPC_STATE_READY = 1, AIPC_STATE_DEAD = 2 };
 enum { AIPC_FLAG_LAST_DETACH = 1u };
-enum { AIPC_BEST_FIT = 1 };
+enum { AIPC_BEST_FIT = 1, AIPC_TLSF = 2, AIPC_SEQ_FIT = 3 }; /* how free blocks are found: heap.h */
 
 struct aipc_header {
     /* Written by the creator before the segment gets its name, never afterwards. */
@@ -83,7 +83,7 @@ struct aipc_header {
     uint64_t creator_pid;
     uint32_t participants;   /* slots */
     uint32_t nodes;          /* wait nodes */
-    uint32_t algorithm;
+    uint32_t algorithm;      /* AIPC_BEST_FIT ...; each attachment keeps its own copy */
     uint32_t flags;
     uint64_t born;           /* when the object's inode was taken into use, ns; 0: its filesystem does not say */
 
@@ -164,7 +164,8 @@ struct aipc_heap {
     uint64_t used_blocks;         /* under heap */
     uint64_t summary;             /* under heap: bit w set when map[w] != 0 */
     uint64_t map[AIPC_BINS / 64]; /* under heap: bit set when the bin is not empty */
-    uint64_t bins[AIPC_BINS];     /* under heap: first free block (its end) */
+    uint64_t bins[AIPC_BINS];     /* under heap: first free block (its end).  AIPC_SEQ_FIT: all are in the first one, by
+                                     address */
     uint64_t reserved[6];
 };
 

@@ -14,6 +14,7 @@ static aipc_status map(aipc_seg *seg, const struct aipc_header *h, const aipc_fi
     seg->born = info->born;
     seg->participants = h->participants;
     seg->node_count = h->nodes;
+    seg->algorithm = h->algorithm;
     seg->seed = h->seed;
     aipc_place_areas(seg);
     return AIPC_OK;

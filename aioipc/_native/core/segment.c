@@ -202,6 +202,7 @@ aipc_status aipc_segment_create(aipc_seg *seg, const aipc_create_options *option
     if (status == AIPC_OK && !seg->lent) status = aipc_os_reserve(seg->fd, 0, options->size, &seg->error);
     if (status == AIPC_OK) {
         seg->participants = options->participants;
+        seg->algorithm = options->algorithm == 0 ? AIPC_BEST_FIT : options->algorithm;
         seg->node_count = aipc_nodes_for(options->size);
         status = map_object(seg, options->size, options->max_size, &info);
     }
@@ -280,6 +281,7 @@ aipc_status aipc_segment_open(aipc_seg *seg) {
     if (status == AIPC_OK) status = aipc_header_validate(&copy, &info, &seg->fault);
     if (status == AIPC_OK) {
         seg->participants = copy.participants;
+        seg->algorithm = copy.algorithm;
         seg->node_count = copy.nodes;
         seg->seed = copy.seed;
         status = map_object(seg, copy.size, copy.max_size, &info);

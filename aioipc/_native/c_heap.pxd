@@ -1,0 +1,18 @@
+"""The core's C interface for raw memory, one to one with its headers."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from aioipc._native.c_core cimport aipc_ctx, aipc_seg, aipc_status
+
+
+cdef extern from "aipc.h":
+    enum: AIPC_BEST_FIT, AIPC_TLSF, AIPC_SEQ_FIT
+
+    ctypedef struct aipc_heap_stats:
+        uint64_t total_bytes, free_bytes, largest_free, used_blocks
+
+    aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint32_t flags,
+                                   uint64_t *orphan, uint64_t *payload)
+    aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags)
+    aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats)
+    aipc_status aipc_deallocate(aipc_ctx *ctx, uint64_t payload)
