@@ -193,44 +193,47 @@ def peek(path: str) -> "_core.Peeked | None":
         os.close(fd)
 
 
-def _headers() -> "Iterator[tuple[str, _core.Peeked | CorruptSegmentError]]":
-    """The headers of all segments that this user can read, by name; what is no segment is left out."""
+def is_segment(path: str) -> bool:
+    """Whether there is a segment, sound or not."""
+    try:
+        return peek(path) is not None
+    except CorruptSegmentError:
+        return True
+    except IPCError:
+        return False
+
+
+def segments() -> Iterator[str]:
+    """The names of all segments that this user can read, sound or not; what is none is left out."""
     for name in sorted(os.listdir(SHM)):
-        if name.startswith(RESERVED):
-            continue
-        try:
-            found = peek(str(SHM / name))
-        except CorruptSegmentError as error:
-            yield name, error
-        except IPCError:
-            continue
-        else:
-            if found is not None:
-                yield name, found
-
-
-def damaged() -> dict[str, CorruptSegmentError]:
-    """The segments whose header contradicts itself: their names, and what is wrong."""
-    return {name: found for name, found in _headers() if isinstance(found, CorruptSegmentError)}
+        if not name.startswith(RESERVED) and is_segment(str(SHM / name)):
+            yield name
 
 
 def listing() -> Iterator[SegmentInfo]:
     """Every named segment that this user can read, by name, but for the damaged."""
-    for name, found in _headers():
-        if not isinstance(found, CorruptSegmentError):
-            yield SegmentInfo(
-                name,
-                uuid.UUID(bytes=found["uuid"]),
-                found["size"],
-                found["max_size"],
-                found["alive"],
-                found["participants"],
-                bool(found["flags"] & _core.LAST_DETACH),
-                found["created_at"] / 1e9,
-                found["creator_pid"],
-                found["uid"],
-                found["mode"],
-            )
+    for name in segments():
+        with contextlib.suppress(IPCError):
+            found = peek(str(SHM / name))
+            if found is not None:
+                yield described(name, found)
+
+
+def described(name: str, found: "_core.Peeked") -> SegmentInfo:
+    """What the header of that segment says."""
+    return SegmentInfo(
+        name,
+        uuid.UUID(bytes=found["uuid"]),
+        found["size"],
+        found["max_size"],
+        found["alive"],
+        found["participants"],
+        bool(found["flags"] & _core.LAST_DETACH),
+        found["created_at"] / 1e9,
+        found["creator_pid"],
+        found["uid"],
+        found["mode"],
+    )
 
 
 def remove_stale() -> list[str]:

@@ -52,7 +52,7 @@ def _item_type(dtype: Any) -> FieldType:
     found = field_type(dtype)
     if found is None:
         text = dtype if isinstance(dtype, str) else getattr(dtype, "str", None)  # a numpy.dtype
-        found = _parsed(text) if isinstance(text, str) else None
+        found = parsed(text) if isinstance(text, str) else None
     if isinstance(found, _core.ArrayType):
         raise TypeError(f"give the shape by itself, not as the dtype {found.text}")
     if found is None:
@@ -62,7 +62,7 @@ def _item_type(dtype: Any) -> FieldType:
     return found
 
 
-def _parsed(text: str) -> FieldType | None:
+def parsed(text: str) -> FieldType | None:
     """The type of this name or code; None when there is none."""
     if text.startswith(("<", ">", "!")) and text[0] not in _NATIVE:
         raise ValueError(f"dtype {text!r} has another byte order than this machine, whose memory this is")
@@ -182,9 +182,11 @@ class Array(Items[T]):
 def array_type(text: str, what: str, wanted: _core.ArrayType | None = None) -> _core.ArrayType:
     """The type that an array describes itself as."""
     stored, item, shape = _split(text)
-    found = wanted.item if wanted is not None and wanted.item.text == item else _parsed(item)
+    found = wanted.item if wanted is not None and wanted.item.text == item else parsed(item)
     if found is None and "(" in item:
-        raise TypeMismatchError(f"the array {what} has items {item}, a Struct that this process does not declare")
+        raise TypeMismatchError(
+            f"the array {what} has items {item}, a Struct that this process does not declare"
+        )
     try:
         array = found[shape] if found is not None and stored else None
     except ValueError:  # too many, or too large

@@ -22,8 +22,6 @@ __all__ = ["ReadOnlyArray", "ReadOnlyAtomic", "ReadOnlyPointer", "ReadOnlyStruct
 class _ReadOnlyPlace(_core.SeenPlace, Refusing):
     """What they have in common."""
 
-    _segment: "ReadOnlySegment"
-
     def __setitem__(self, key: Any, value: Any) -> None:
         self._refuse()
 
@@ -42,7 +40,7 @@ class ReadOnlyStruct(_ReadOnlyPlace):
 
     def __getattr__(self, name: str) -> Any:
         if name in self._names():
-            return _placed(self, self._field(name))
+            return self._field(name)
         return super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -58,7 +56,7 @@ class ReadOnlyStruct(_ReadOnlyPlace):
         return self._length()
 
     def __getitem__(self, index: int) -> "ReadOnlyStruct":
-        one: ReadOnlyStruct = _placed(self, self._item(index))
+        one: ReadOnlyStruct = self._item(index)
         return one
 
     def __iter__(self) -> "Iterator[ReadOnlyStruct]":
@@ -100,7 +98,7 @@ class ReadOnlyArray(_ReadOnlyPlace):
         if isinstance(key, slice):
             return [self[n] for n in range(*key.indices(len(self)))]
         if not isinstance(key, tuple):
-            return _placed(self, self._item(key))
+            return self._item(key)
         if not 0 < len(key) <= len(self.shape):
             raise TypeError(f"{len(key)} indexes, and there are {len(self.shape)} dimensions")
         found: Any = self
@@ -161,31 +159,22 @@ class ReadOnlyPointer(_ReadOnlyPlace):
         return self._segment._shown(cls, found, "what the pointer leads to")
 
 
-def _placed(owner: _ReadOnlyPlace, found: Any) -> Any:
-    """What was found in it, which has to know the segment too."""
-    if isinstance(found, _ReadOnlyPlace):
-        object.__setattr__(found, "_segment", owner._segment)
-    return found
-
-
 def seen_place(
     segment: "ReadOnlySegment", cls: type[PlacedObject], seen: _core.Seen, name: ObjectName
 ) -> _ReadOnlyPlace:
     """A struct, an array or an atomic number that was found."""
     place: _ReadOnlyPlace
     if issubclass(cls, Struct):
-        place = ReadOnlyStruct()._whole(seen, _struct_type(cls, seen, name))
+        place = ReadOnlyStruct()._whole(segment, seen, _struct_type(cls, seen, name))
     elif seen.type != cls._type:
         raise TypeMismatchError(f"{name!r} is a {type_name(seen.type)}, not a {cls.__name__}")
     elif issubclass(cls, Array):
-        place = ReadOnlyArray()._whole(
-            seen, array_type(seen.description.decode(errors="replace"), repr(name))
-        )
+        found = array_type(seen.description.decode(errors="replace"), repr(name))
+        place = ReadOnlyArray()._whole(segment, seen, found)
     elif issubclass(cls, Atomic):
-        place = ReadOnlyAtomic()._whole(seen, cls._field_type)
+        place = ReadOnlyAtomic()._whole(segment, seen, cls._field_type)
     else:
         raise ReadOnlyError(f"a {cls.__name__} cannot be read")
-    object.__setattr__(place, "_segment", segment)
     return place
 
 

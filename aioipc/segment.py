@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NoReturn, Self
 from . import _copies
 from ._attachments import ALGORITHMS, Algorithm, checked_mode
 from ._files import FilePlace
+from ._places import places
 from ._segment_memory import SegmentMemory
 from ._segment_objects import SegmentObjects
 from .holders import Holder, held
@@ -132,8 +133,11 @@ class ManagedSegment(SegmentMemory, SegmentObjects):
         Recovers what killed processes left first.  Others that allocate, construct or wait meanwhile are held
         up for the walk, which is linear in blocks, names and waiters.
         """
-        findings, total, counts = self._attachment.check_sanity()
-        return Report(tuple(Finding(*finding) for finding in findings), total, counts)
+        attachment = self._attachment
+        findings, total, counts = attachment.check_sanity()
+        said = places(attachment, [offset for _, offset, _, _ in findings])
+        shown = (Finding(*finding, place=place) for finding, place in zip(findings, said, strict=True))
+        return Report(tuple(shown), total, counts)
 
     def flush(self) -> None:
         """Returns when everything written so far is where it outlives the machine's power.

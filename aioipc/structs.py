@@ -238,7 +238,7 @@ def _shown(value: Any) -> str:
     return value._describe() if isinstance(value, PlacedObject) else repr(value)
 
 
-def _fields_of(description: str) -> list[str]:
+def fields_of(description: str) -> list[str]:
     """The fields that a description lists, as it lists them."""
     inner, fields, depth = description.partition("(")[2].rpartition(")")[0], [""], 0
     for character in inner:
@@ -255,7 +255,7 @@ def difference(stored: str, declared: str) -> str:
     name, other = declared.partition("(")[0], stored.partition("(")[0]
     if name != other:
         return f"a {other}, not a {name}"
-    there, here = _fields_of(stored), _fields_of(declared)
+    there, here = fields_of(stored), fields_of(declared)
     for n, (a, b) in enumerate(zip_longest(there, here, fillvalue="nothing"), start=1):
         if a != b:
             return f"another {name} than the one declared here: field {n} is stored as {a}, declared as {b}"

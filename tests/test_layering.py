@@ -25,7 +25,7 @@ CORE_LEVELS = (
     {"pointer", "types"},
     {"quiesce", "reader"},
     {"recovery"},
-    {"check", "holders"},
+    {"check", "holders", "where"},
     {"adopt"},
     {"segment"},
     {"aipc"},  # the facade: includes everything
@@ -43,7 +43,10 @@ CORE_PARTS = {
     "queue_ring": "queue",
     "queue_take": "queue",
     "catalog_list": "catalog",
-    **{f"heap_{part}": "heap" for part in ("allocate", "bins", "block", "change", "check", "find", "free")},
+    **{
+        f"heap_{part}": "heap"
+        for part in ("allocate", "bins", "block", "change", "check", "find", "free", "map")
+    },
     **{f"dict_{part}": "dict" for part in ("build", "check", "read", "shed", "table", "write")},
     **{f"rwlock_{part}": "rwlock" for part in ("check", "state", "wait")},
     "waiters_check": "lock",  # wait queues and the words of the locks they belong to
@@ -55,7 +58,7 @@ PYTHON_LEVELS = (
     {"_native"},
     {"_attachments", "_names", "_waiting", "report"},
     {"_files", "_opened", "_refusing", "objects"},
-    {"_copies", "_segment_memory", "_segment_objects", "holders", "raw_memory"},
+    {"_copies", "_places", "_segment_memory", "_segment_objects", "holders", "raw_memory"},
     {"segment"},
     {
         "barrier",

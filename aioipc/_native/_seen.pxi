@@ -13,16 +13,17 @@ def show_seen_as(type of, cls):
 cdef class SeenPlace:
     """Memory of an object in a segment that was opened for reading: the whole of it, or a part."""
 
+    cdef readonly object _segment
     cdef readonly Seen _seen
     cdef readonly FieldType _type
     cdef uint8_t *memory        # the first of
     cdef uint64_t count         # so many elements; 0: this is one of them, or a part
     cdef bytes format
 
-    def _whole(self, Seen seen not None, FieldType type not None):
+    def _whole(self, segment, Seen seen not None, FieldType type not None):
         """The object itself, whose elements are of this type."""
         cdef aipc_description said
-        self._seen, self._type = seen, type
+        self._segment, self._seen, self._type = segment, seen, type
         if isinstance(type, AtomicType):
             self.memory = <uint8_t *>seen.payload(type.size)
             return self
@@ -51,7 +52,7 @@ cdef class SeenPlace:
         cls = _seen_classes.get(type.__class__)
         if cls is not None:
             place = _new_handle(cls, ())
-            place._seen, place._type, place.memory = self._seen, type, memory
+            place._segment, place._seen, place._type, place.memory = self._segment, self._seen, type, memory
             return place
         try:
             return type.load(None, memory, None)

@@ -114,6 +114,25 @@ cdef extern from "aipc.h":
     # --- pointer.h
     aipc_status aipc_pointer_peek(aipc_seg *seg, uint64_t pointer, aipc_object_ref *ref)
 
+    # --- where.h
+    ctypedef struct aipc_where:
+        const char *area
+        uint64_t index, block, size, object, serial
+        uint32_t flags
+
+    void aipc_where_list(aipc_seg *seg, const uint64_t *offsets, aipc_where *found, uint32_t count)
+
+    # --- heap_map.h
+    ctypedef struct aipc_map_cell:
+        uint64_t free, user, objects, parts
+
+    ctypedef struct aipc_map:
+        aipc_map_cell *cells
+        uint64_t count, width, size
+        uint64_t free_blocks[48]
+
+    aipc_status aipc_heap_map(aipc_ctx *ctx, aipc_map *map)
+
     # --- holders.h
     ctypedef struct aipc_holder:
         const char *what

@@ -1,4 +1,4 @@
-"""The command line: `aioipc ls | info | check | rm | demo`.
+"""The command line: `aioipc ls | info | map | check | dump | rm | completion | demo`.
 
 Exit codes: 0 fine; 1 a finding, not found, not permitted, damaged; 2 wrong usage.
 """
@@ -10,9 +10,12 @@ import click
 from aioipc import IPCError
 
 from .check import check
+from .completion import completion
 from .demo import demo
+from .dump import dump
 from .info import info
 from .ls import ls
+from .map import heap_map
 from .rm import rm
 
 __all__ = ["commands"]
@@ -24,7 +27,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except IPCError as error:
+        except (IPCError, PermissionError) as error:
             raise click.ClickException(str(error)) from None
 
 
@@ -37,5 +40,5 @@ def commands() -> None:
     """
 
 
-for _command in (ls, info, check, rm, demo):
+for _command in (ls, info, heap_map, check, dump, rm, completion, demo):
     commands.add_command(_command)

@@ -1,58 +1,53 @@
-"""`aioipc check NAME`."""
+"""`aioipc check WHERE…`."""
 
 import sys
 from dataclasses import asdict
+from typing import Any
 
 import click
 
-from aioipc import CorruptSegmentError, Report
+from aioipc import CorruptSegmentError, Finding, IPCError, Report
 
-from .look import any_owner_option, opened
 from .output import json_option, print_json
+from .where import WHERE, Where, any_owner_option
 
 __all__ = ["check"]
 
 
 @click.command()
-@click.argument("name")
+@click.argument("where", nargs=-1, required=True, type=WHERE)
 @any_owner_option
 @json_option
-def check(name: str, any_owner: bool, as_json: bool) -> None:
-    """Walk everything in a segment and report every contradiction.
+def check(where: tuple[Where, ...], any_owner: bool, as_json: bool) -> None:
+    """Walk everything in segments and report every contradiction.
 
-    Exits with 1 when there is one.  Recovers what killed processes left first; others wait for the walk.
+    Exits with 1 when there is one, or a segment cannot be opened.  Recovers what killed processes left first;
+    others wait for the walk.  With --json one object, or a list when several are named.
     """
+    results = [_checked(one, any_owner, as_json) for one in where]
+    if as_json:
+        print_json(results[0] if len(results) == 1 else results)
+    sys.exit(0 if all(result.get("sound") for result in results) else 1)
+
+
+def _checked(where: Where, any_owner: bool, quiet: bool) -> dict[str, Any]:
+    """For --json; says it to people unless `quiet`."""
     try:
-        with opened(name, any_owner) as segment:
+        with where.open(any_owner) as segment:
             report = segment.check_sanity()
-    except CorruptSegmentError as error:
-        _too_damaged(name, error, as_json)
-    else:
-        _show(name, report, as_json)
-
-
-def _show(name: str, report: Report, as_json: bool) -> None:
-    if as_json:
-        findings = [asdict(finding) for finding in report.findings]
-        print_json(
-            {"name": name, "sound": bool(report), "findings": findings, "total": report.total}
-            | {"counts": dict(report.counts)}
-        )
-    else:
-        click.echo(f"{name}: {report}" if report else f"{name}: damaged\n{report}")
-    sys.exit(0 if report else 1)
-
-
-def _too_damaged(name: str, error: CorruptSegmentError, as_json: bool) -> None:
-    """Damaged so much that it cannot be opened: that is the finding."""
-    if as_json:
-        finding = {
-            "what": error.what,
-            "offset": error.offset,
-            "found": error.found,
-            "expected": error.expected,
-        }
-        print_json({"name": name, "sound": False, "findings": [finding], "total": 1, "counts": {}})
-    else:
-        click.echo(f"{name}: damaged\n{error}")
-    sys.exit(1)
+    except CorruptSegmentError as error:  # so much that it cannot be opened: that is the finding
+        report = Report((Finding.of(error),), 1, {})
+    except IPCError as error:
+        click.echo(f"Error: {error}", err=True)
+        return {"name": where.name, "sound": None, "trouble": str(error)}
+    if not quiet:
+        click.echo(f"{where.name}: {report}" if report else f"{where.name}: damaged\n{report}")
+    findings = [{**asdict(finding), "words": finding.words} for finding in report.findings]
+    counts = dict(report.counts)
+    return {
+        "name": where.name,
+        "sound": bool(report),
+        "findings": findings,
+        "total": report.total,
+        "counts": counts,
+    }

@@ -1,4 +1,4 @@
-"""`aioipc info NAME`."""
+"""`aioipc info WHERE`."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,58 +7,70 @@ import click
 from rich.console import RenderableType
 from rich.table import Table
 
-from aioipc import ManagedSharedMemory, NotFoundError, SegmentInfo
-from aioipc.objects import type_name
+from aioipc import Holder, ManagedSegment, SegmentInfo
+from aioipc._native import _core
+from aioipc.objects import type_name, type_name_of
 
-from .look import Look, any_owner_option, look, opened
+from .look import Look, lifetime, look, owner
 from .output import age, console, json_option, print_json, size
+from .where import WHERE, Where, any_owner_option
 
 __all__ = ["info"]
 
 
 @click.command()
-@click.argument("name")
+@click.argument("where", type=WHERE)
 @any_owner_option
 @json_option
-def info(name: str, any_owner: bool, as_json: bool) -> None:
-    """Show one segment: sizes, participants, named objects."""
-    with opened(name, any_owner) as segment:
-        seen, objects = look(_header(segment), segment), _objects(segment)
+def info(where: Where, any_owner: bool, as_json: bool) -> None:
+    """Show one segment: sizes, participants, named objects, who holds what."""
+    with where.open(any_owner) as segment:
+        header = where.info()
+        seen, objects = look(header, segment), _objects(segment)
+        mine = {(other.slot, other.generation) for other in segment.participants() if other.is_self}
+        holders = [one for one in segment.holders() if (one.slot, one.generation) not in mine]
     if as_json:
         participants = [asdict(other) for other in seen.others]
-        print_json(seen.as_json() | {"participants": participants, "objects": objects})
+        held = [asdict(holder) for holder in holders]
+        print_json(seen.as_json() | {"participants": participants, "objects": objects, "holders": held})
         return
-    for part in (_facts(seen), _participants(seen), _object_table(objects)):
+    for part in (_facts(seen, header), _participants(seen), _object_table(objects), _holder_table(holders)):
         console().print(part)
 
 
-def _header(segment: ManagedSharedMemory) -> SegmentInfo:
-    for found in ManagedSharedMemory.all():
-        if found.uuid == segment.uuid:
-            return found
-    raise NotFoundError(f"segment {segment.name!r} has just been removed")
-
-
-def _objects(segment: ManagedSharedMemory) -> list[dict[str, Any]]:
+def _objects(segment: ManagedSegment) -> list[dict[str, Any]]:
+    """Named and unique objects."""
     return [
-        {"name": name.decode(errors="replace"), "type": type_name(number), "bytes": length, "pins": pins}
-        for _kind, name, number, _count, length, pins in segment._attachment.objects()
+        {
+            "name": name.decode(errors="replace"),
+            "kind": "unique" if kind == _core.UNIQUE else "named",
+            "type": _type_of(segment, kind, name, number),
+            "count": count,
+            "bytes": length,
+            "pins": pins,
+        }
+        for kind, name, number, count, length, pins in segment._attachment.objects()
     ]
 
 
-def _facts(seen: Look) -> RenderableType:
-    header = seen.info
+def _type_of(segment: ManagedSegment, kind: int, name: bytes, number: int) -> str:
+    """Structs say themselves what they are called."""
+    pin = segment._attachment.find(kind, name) if number & _core.TYPE_STRUCT else None
+    return type_name(number) if pin is None else type_name_of(pin)
+
+
+def _facts(seen: Look, header: SegmentInfo) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_row("name", header.name)
     facts.add_row("uuid", str(header.uuid))
     facts.add_row("size", f"{size(header.size)}, may grow to {size(header.max_size)}")
-    if seen.used is not None and seen.free is not None:
-        facts.add_row("used", f"{size(seen.used)}, {size(seen.free)} free")
+    if seen.used is not None and seen.free is not None and seen.largest is not None:
+        facts.add_row("used", f"{size(seen.used)}, {size(seen.free)} free, in one piece {size(seen.largest)}")
     if seen.algorithm is not None:
         facts.add_row("algorithm", seen.algorithm)
     facts.add_row("created", f"{age(header.created_at)} ago by process {header.creator_pid}")
-    facts.add_row("owner", f"{seen.owner}, mode {header.mode:04o}")
-    facts.add_row("lifetime", seen.lifetime)
+    facts.add_row("owner", f"{owner(header)}, mode {header.mode:04o}")
+    facts.add_row("lifetime", lifetime(header))
     facts.add_row("processes", f"{len(seen.others)}, of {header.participants} at most")
     return facts
 
@@ -79,4 +91,13 @@ def _object_table(objects: list[dict[str, Any]]) -> RenderableType:
     table = Table("object", "type", "bytes", "pins", box=None, pad_edge=False)
     for found in objects:
         table.add_row(found["name"], found["type"], str(found["bytes"]), str(found["pins"]))
+    return table
+
+
+def _holder_table(holders: list[Holder]) -> RenderableType:
+    """What matters to whoever wonders why something does not go on: not the handles."""
+    table = Table.grid()
+    for holder in holders:
+        if holder.what != "handle":
+            table.add_row(str(holder))
     return table

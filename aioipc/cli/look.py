@@ -1,31 +1,25 @@
 """A look at one segment, as `ls` and `info` show it."""
 
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import click
+from aioipc import CorruptSegmentError, IPCError, ManagedSegment, Participant, SegmentInfo
 
-from aioipc import CorruptSegmentError, IPCError, ManagedSharedMemory, Participant, SegmentInfo, _names
+from .where import Where
 
-__all__ = ["Look", "any_owner_option", "look", "looks", "opened", "usable"]
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def any_owner_option(command: _F) -> _F:
-    """Adds `--any-owner`."""
-    help_text = "Also a segment that belongs to another user."
-    return click.option("--any-owner", is_flag=True, help=help_text)(command)
+__all__ = ["Look", "look", "looks"]
 
 
 @dataclass(frozen=True)
 class Look:
     """What the header says, and, unless attaching failed, what only an attached process knows."""
 
-    info: SegmentInfo
+    name: str
+    info: SegmentInfo | None = None  # None: the header contradicts itself, or cannot be read
     free: int | None = None
+    largest: int | None = None
     algorithm: str | None = None
     others: tuple[Participant, ...] = ()  # all participants but this process
     trouble: str | None = None  # why attaching failed
@@ -34,7 +28,7 @@ class Look:
     @property
     def used(self) -> int | None:
         """Bytes that are not free, the segment's own records included."""
-        return None if self.free is None else self.info.size - self.free
+        return None if self.free is None or self.info is None else self.info.size - self.free
 
     @property
     def alive(self) -> int | None:
@@ -46,21 +40,10 @@ class Look:
         """Killed processes that nobody has cleaned up after."""
         return None if self.free is None else sum(not other.alive for other in self.others)
 
-    @property
-    def owner(self) -> str:
-        """The user's name, or number where it has no name."""
-        try:
-            return pwd.getpwuid(self.info.uid).pw_name
-        except KeyError:
-            return str(self.info.uid)
-
-    @property
-    def lifetime(self) -> str:
-        """As `create` takes it."""
-        return "last_detach" if self.info.last_detach else "persistent"
-
     def as_json(self) -> dict[str, Any]:
         """For --json."""
+        if self.info is None:
+            return {"name": self.name, "damaged": self.damaged, "trouble": self.trouble}
         info = self.info
         return {
             "name": info.name,
@@ -69,48 +52,51 @@ class Look:
             "max_size": info.max_size,
             "used": self.used,
             "free": self.free,
+            "largest": self.largest,
             "in_use": info.alive,
             "alive": self.alive,
             "dead": self.dead,
             "slots": info.participants,
             "created_at": info.created_at,
             "creator_pid": info.creator_pid,
-            "owner": self.owner,
+            "owner": owner(info),
             "mode": f"{info.mode:04o}",
-            "lifetime": self.lifetime,
+            "lifetime": lifetime(info),
             "algorithm": self.algorithm,
             "damaged": self.damaged,
             "trouble": self.trouble,
         }
 
 
-def looks() -> Iterator[Look]:
-    """One for each segment of this machine that the user can read; attaches for a moment."""
-    for info in ManagedSharedMemory.all():
+def owner(info: SegmentInfo) -> str:
+    """The user's name, or number where it has no name."""
+    try:
+        return pwd.getpwuid(info.uid).pw_name
+    except KeyError:
+        return str(info.uid)
+
+
+def lifetime(info: SegmentInfo) -> str:
+    """As `create` takes it."""
+    return "last_detach" if info.last_detach else "persistent"
+
+
+def looks(places: Iterable[Where]) -> Iterator[Look]:
+    """One for each; attaches for a moment."""
+    for where in places:
+        info = None
         try:
-            with ManagedSharedMemory.open(info.name) as segment:
+            info = where.info()
+            with where.open(False) as segment:
                 yield look(info, segment)
         except IPCError as error:
-            yield Look(info, trouble=str(error), damaged=isinstance(error, CorruptSegmentError))
+            damaged = isinstance(error, CorruptSegmentError)
+            yield Look(where.name, info, trouble=str(error), damaged=damaged)
 
 
-def look(info: SegmentInfo, segment: ManagedSharedMemory) -> Look:
+def look(info: SegmentInfo, segment: ManagedSegment) -> Look:
     """The segment of which the header said `info`."""
     if segment.uuid != info.uuid:
-        return Look(info, trouble="another segment has just taken this name")
+        return Look(info.name, info, trouble="another segment has just taken this name")
     others = tuple(found for found in segment.participants() if not found.is_self)
-    return Look(info, segment.free_memory, segment.algorithm, others)
-
-
-def usable(name: str) -> None:
-    """Says that a name which can be no segment's is wrong usage."""
-    try:
-        _names.checked(name)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
-def opened(name: str, any_owner: bool) -> ManagedSharedMemory:
-    """The segment of that name."""
-    usable(name)
-    return ManagedSharedMemory.open(name, allow_other_owner=any_owner)
+    return Look(info.name, info, segment.free_memory, segment.largest_free_block, segment.algorithm, others)

@@ -1,52 +1,56 @@
-"""`aioipc ls`."""
+"""`aioipc ls [WHERE]…`."""
+
+import sys
 
 import click
 from rich.table import Table
 
-from aioipc import _names
-
 from .leftovers import remove_dead_segments
-from .look import Look, looks
+from .look import Look, lifetime, looks, owner
 from .output import age, console, json_option, print_json, size
+from .where import WHERE, Where, everywhere
 
 __all__ = ["ls"]
 
 
 @click.command()
+@click.argument("where", nargs=-1, type=WHERE)
 @json_option
-def ls(as_json: bool) -> None:
-    """List the named segments.
+def ls(where: tuple[Where, ...], as_json: bool) -> None:
+    """List segments: all in shared memory, or those of these names, files and directories.
 
     A last_detach segment whose last user was killed is removed, and named on stderr.  Of a damaged segment
-    nothing is known but its name and what is wrong.
+    nothing is known but its name and what is wrong.  Exits with 1 when what was named is no segment.
     """
-    for name in remove_dead_segments():
-        click.echo(f"removed {name}: its last user was killed", err=True)
-    found, damaged = list(looks()), _names.damaged()
+    if not where:
+        for name in remove_dead_segments():
+            click.echo(f"removed {name}: its last user was killed", err=True)
+    found = list(looks(everywhere(where)))
     if as_json:
-        wrecks = [{"name": name, "damaged": True, "trouble": str(error)} for name, error in damaged.items()]
-        print_json([one.as_json() for one in found] + wrecks)
-        return
-    if found or damaged:
-        console().print(_table(found, list(damaged)))
-    troubles = {one.info.name: one.trouble for one in found if one.trouble}
-    for name, trouble in (troubles | damaged).items():
-        click.echo(f"{name}: {trouble}", err=True)
+        print_json([one.as_json() for one in found])
+    elif found:
+        console().print(_table(found))
+    for one in found:
+        if one.trouble:
+            click.echo(f"{one.name}: {one.trouble}", err=True)
+    sys.exit(1 if where and any(one.info is None for one in found) else 0)
 
 
-def _table(found: list[Look], damaged: list[str]) -> Table:
+def _table(found: list[Look]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("name", overflow="fold")
-    for heading in ("size", "used", "free", "alive", "dead", "age"):
+    for heading in ("size", "used", "free", "largest", "alive", "dead", "age"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("owner", no_wrap=True)
     table.add_column("lifetime", no_wrap=True)
     for one in found:
-        sizes = [size(one.info.size), _or_unknown(one.used), _or_unknown(one.free)]
+        if one.info is None:
+            table.add_row(one.name, "damaged" if one.damaged else "?", *["?"] * (len(table.columns) - 2))
+            continue
+        sizes = [size(one.info.size), *map(_or_unknown, (one.used, one.free, one.largest))]
         numbers = ["?" if number is None else str(number) for number in (one.alive, one.dead)]
-        table.add_row(one.info.name, *sizes, *numbers, age(one.info.created_at), one.owner, one.lifetime)
-    for name in damaged:
-        table.add_row(name, "damaged", *["?"] * (len(table.columns) - 2))
+        rest = [age(one.info.created_at), owner(one.info), lifetime(one.info)]
+        table.add_row(one.name, *sizes, *numbers, *rest)
     return table
 
 

@@ -1,6 +1,5 @@
 """Each command of `aioipc` in a process of its own, against real segments."""
 
-import io
 import json
 import os
 import re
@@ -9,53 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from aioipc import Lock, ManagedSharedMemory
-from aioipc.cli import commands
+from tests.support.command_line import Outcome, aioipc, as_json
 from tests.support.leaks import SHM
 from tests.support.peers import Link, Peer
-from tests.support.peers import spawn as spawn_peer
 from tests.support.sources import ROOT
 
 Spawn = Callable[..., Peer]
 LONG_AGO = time.time() - 3600
-
-
-class Outcome(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def aioipc(*arguments: str) -> Outcome:
-    """Run the command line in a process of its own; no command may ever show a traceback."""
-    peer = spawn_peer(command_line, *arguments)
-    try:
-        outcome = Outcome(*peer.result())
-    finally:
-        peer.discard()
-    assert "Traceback" not in outcome.stderr
-    return outcome
-
-
-def command_line(test: Link, *arguments: str) -> Outcome:
-    sys.argv[1:] = arguments
-    code: Any = 0
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        try:
-            commands(prog_name="aioipc")
-        except SystemExit as end:
-            code = end.code
-    return Outcome(code or 0, out.getvalue(), err.getvalue())
-
-
-def as_json(*arguments: str) -> Any:
-    return json.loads(aioipc(*arguments, "--json").stdout)
 
 
 def listed(name: str) -> dict[str, Any] | None:
@@ -93,7 +58,7 @@ def test_ls_shows_size_memory_age_owner_and_lifetime(segment_name: str) -> None:
 def test_ls_prints_a_line_for_each_segment(segment_name: str) -> None:
     with ManagedSharedMemory.create(segment_name, 1 << 20, lifetime="last_detach"):
         lines = aioipc("ls").stdout.splitlines()
-    assert " ".join(lines[0].split()) == "name size used free alive dead age owner lifetime"
+    assert " ".join(lines[0].split()) == "name size used free largest alive dead age owner lifetime"
     (line,) = [line for line in lines if line.startswith(segment_name)]
     assert line.split()[1:3] == ["1.0", "MiB"]
     assert line.split()[-1] == "last_detach"
@@ -115,7 +80,7 @@ def test_ls_shows_damaged_segments_as_such(segment_name: str) -> None:
     done = aioipc("ls")
     assert done.returncode == 0
     (line,) = [line for line in done.stdout.splitlines() if line.startswith(segment_name)]
-    assert line.split()[1:] == ["damaged", *["?"] * 7]
+    assert line.split()[1:] == ["damaged", *["?"] * 8]
     assert re.search(rf"^{segment_name}: .*truncated", done.stderr, re.MULTILINE)
     seen = listed(segment_name)
     assert seen is not None
@@ -203,7 +168,9 @@ def test_check_finds_a_damaged_block(segment_name: str) -> None:
     assert "damaged" in done.stdout
     seen = as_json("check", segment_name)
     assert seen["sound"] is False
-    assert seen["findings"][0].keys() == {"what", "offset", "found", "expected"}
+    assert seen["findings"][0].keys() == {"what", "offset", "found", "expected", "place", "words"}
+    assert "H1" in seen["findings"][0]["words"]
+    assert "To do: " in done.stdout
 
 
 def test_check_of_a_truncated_segment_is_a_finding(segment_name: str) -> None:
@@ -306,10 +273,12 @@ def test_a_segment_that_is_not_there_is_one_line_and_exit_1(command: str) -> Non
     [
         ["frob"],
         ["info"],
-        ["info", "a/b"],
+        ["info", ""],
         ["check", ".aioipc-x"],
         ["rm"],
-        ["rm", "a/b"],
+        ["rm", ".aioipc-x"],
+        ["map", "x", "--width", "1"],
+        ["completion", "tcsh"],
         ["rm", "name", "--stale"],
         ["demo", "--files", "0"],
     ],

@@ -9,6 +9,7 @@
 #include "described.h"
 #include "dict.h"
 #include "event.h"
+#include "heap_map.h"
 #include "holders.h"
 #include "limiter.h"
 #include "lock.h"
@@ -22,5 +23,6 @@
 #include "semaphore.h"
 #include "stream.h"
 #include "watch.h"
+#include "where.h"
 
 #endif
