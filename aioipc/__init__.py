@@ -9,6 +9,7 @@ from ._native._core import Block, BlockingLock, BlockingQueue, ReadOnlyBlock
 from ._native._msgpack import View
 from .anonymous_memory import ManagedAnonymousMemory
 from .arrays import Array
+from .atomic_block import AtomicBlock, AtomicStatistics
 from .atomics import AtomicBool, AtomicFlag, AtomicInt32, AtomicInt64, AtomicUInt32, AtomicUInt64
 from .barrier import Barrier, BarrierStatistics, BlockingBarrier
 from .capacity_limiter import BlockingCapacityLimiter, CapacityLimiter, CapacityLimiterStatistics
@@ -44,6 +45,7 @@ from .items import Items
 from .leader import BlockingLeader, Leader
 from .lock import Lock, LockStatistics
 from .mapped_file import ManagedMappedFile
+from .object_info import ObjectInfo
 from .objects import SharedObject, anonymous_instance, unique_instance
 from .once import BlockingOnce, Once
 from .pointers import OffsetPtr
@@ -95,6 +97,9 @@ __all__ = [
     "Block",
     "Participant",
     "Holder",
+    "ObjectInfo",
+    "AtomicBlock",
+    "AtomicStatistics",
     "SegmentInfo",
     "Report",
     "Finding",

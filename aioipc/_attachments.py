@@ -7,11 +7,12 @@ from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 from ._native import _core
-from ._native._core import LAST_DETACH, MAX_PARTICIPANTS, Attachment, Opening, minimum_size
+from ._native._core import LAST_DETACH, MAX_PARTICIPANTS, ORDERED, Attachment, Opening, minimum_size
 
 __all__ = [
     "ALGORITHMS",
     "Algorithm",
+    "Index",
     "Layout",
     "Lifetime",
     "attached",
@@ -25,6 +26,7 @@ __all__ = [
 Lifetime = Literal["persistent", "last_detach"]
 Algorithm = Literal["best_fit", "tlsf", "seq_fit"]
 ALGORITHMS: dict[Algorithm, int] = {"best_fit": _core.BEST_FIT, "tlsf": _core.TLSF, "seq_fit": _core.SEQ_FIT}
+Index = Literal["hash", "ordered"]
 PAGE_SIZE = os.sysconf("SC_PAGESIZE")
 
 # By device and inode of the object.
@@ -105,6 +107,7 @@ def checked_layout(
     mode: int = 0o600,
     algorithm: Algorithm = "best_fit",
     lifetime: Lifetime = "persistent",
+    index: Index = "hash",
     participants: int = 64,
     granularity: int = PAGE_SIZE,
 ) -> Layout:
@@ -113,6 +116,8 @@ def checked_layout(
         raise ValueError(f"algorithm must be 'best_fit', 'tlsf' or 'seq_fit', not {algorithm!r}")
     if lifetime not in ("persistent", "last_detach"):
         raise ValueError(f"lifetime must be 'persistent' or 'last_detach', not {lifetime!r}")
+    if index not in ("hash", "ordered"):
+        raise ValueError(f"index must be 'hash' or 'ordered', not {index!r}")
     if not 1 <= participants <= MAX_PARTICIPANTS:
         raise ValueError(f"participants must be between 1 and {MAX_PARTICIPANTS}, not {participants}")
     checked_mode(mode)
@@ -126,5 +131,5 @@ def checked_layout(
     largest = size if max_size is None else -(-checked_size(max_size) // granularity) * granularity
     if not size <= largest < 1 << 47:
         raise ValueError(f"max_size must be between size ({size}) and 128 TiB, not {largest}")
-    flags = LAST_DETACH if lifetime == "last_detach" else 0
+    flags = (LAST_DETACH if lifetime == "last_detach" else 0) | (ORDERED if index == "ordered" else 0)
     return Layout(size, largest, participants, flags, mode, ALGORITHMS[algorithm])

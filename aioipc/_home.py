@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from . import _names
 from ._native._core import MAX_PARTICIPANTS, NAMED
+from ._native._core import listed as listed_names
 from .errors import (
     CorruptSegmentError,
     IncompatibleSegmentError,
@@ -189,10 +190,8 @@ def transient(kind: "Kind[P, T]", key: str, /, *args: P.args, **options: P.kwarg
 
 def listed(home: ManagedSharedMemory) -> list[tuple[str, int, int]]:
     """(name, number of the type, pins) of everything with a name."""
-    objects = home._attachment.objects()
-    return [
-        (key.decode(errors="replace"), of, pins) for kind, key, of, _, _, pins in objects if kind == NAMED
-    ]
+    objects = listed_names(home._attachment, NAMED, None, None, None)
+    return [(name.decode(errors="replace"), of, pins) for _, name, of, _, _, pins, _, _ in objects]
 
 
 def primitive(home: ManagedSharedMemory, name: str, number: int) -> Any:

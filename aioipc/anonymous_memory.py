@@ -5,7 +5,7 @@ import os
 from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any, Self
 
-from ._attachments import Algorithm, attached, checked_layout, created
+from ._attachments import Algorithm, Index, attached, checked_layout, created
 from ._copies import copy_to_memory
 from .errors import NotFoundError
 from .read_only import ReadOnlySegment
@@ -43,6 +43,7 @@ class ManagedAnonymousMemory(ManagedSegment):
         max_size: int | None = None,
         mode: int = 0o600,
         algorithm: Algorithm = "best_fit",
+        index: Index = "hash",
         participants: int = 64,
     ) -> Self:
         """Creates a segment of `size` bytes (rounded up to whole pages).
@@ -52,7 +53,12 @@ class ManagedAnonymousMemory(ManagedSegment):
         ValueError.
         """
         layout = checked_layout(
-            size, max_size=max_size, mode=mode, algorithm=algorithm, participants=participants
+            size,
+            max_size=max_size,
+            mode=mode,
+            algorithm=algorithm,
+            index=index,
+            participants=participants,
         )
         fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.fchmod(fd, mode)

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from . import _copies
-from ._attachments import Algorithm, Lifetime, attached, checked_layout, created
+from ._attachments import Algorithm, Index, Lifetime, attached, checked_layout, created
 from .errors import NotFoundError
 from .read_only import ReadOnlySegment
 from .segment import ManagedSegment
@@ -59,6 +59,7 @@ class NamedSegment(ManagedSegment):
         mode: int = 0o600,
         algorithm: Algorithm = "best_fit",
         lifetime: Lifetime = "persistent",
+        index: Index = "hash",
         participants: int = 64,
     ) -> Self:
         """Creates a segment of `size` bytes (rounded up to whole pages) and opens it.
@@ -66,7 +67,8 @@ class NamedSegment(ManagedSegment):
         `max_size` bytes of address space are reserved for growing. `mode` is applied exactly, whatever the
         umask. `participants` processes can have it open at once. `lifetime="last_detach"` removes it when the
         last of them closes it. `algorithm` says how free memory is found: "best_fit", "tlsf" or "seq_fit"
-        (docs/memory.md compares them); it is the segment's for life.
+        (docs/memory.md compares them); it is the segment's for life. `index="ordered"`
+        keeps names sorted as well, for ranges of many names (docs/names.md).
 
         Raises AlreadyExistsError; SegmentFullError when the filesystem has no room; ValueError.
         """
@@ -77,6 +79,7 @@ class NamedSegment(ManagedSegment):
             mode=mode,
             algorithm=algorithm,
             lifetime=lifetime,
+            index=index,
             participants=participants,
         )
         if place.exists():

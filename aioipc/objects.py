@@ -12,7 +12,7 @@ from .errors import AlreadyExistsError, NotFoundError, TypeMismatchError
 if TYPE_CHECKING:
     from .segment import ManagedSegment
 
-__all__ = ["New", "ObjectName", "SharedObject", "anonymous_instance", "unique_instance"]
+__all__ = ["Kind", "New", "ObjectName", "SharedObject", "anonymous_instance", "unique_instance"]
 
 
 class _Instance(enum.Enum):
@@ -244,6 +244,11 @@ def name_of(handle: SharedObject) -> str | None:
 def kind_of(handle: SharedObject) -> Kind:
     """How the object is addressed."""
     return _KINDS[handle.pin.kind]
+
+
+def kind_name(number: int) -> Kind:
+    """What users call a kind."""
+    return _KINDS[number]
 
 
 def _rebuild(cls: type[_T], segment: "ManagedSegment", offset: int, serial: int, state: Any) -> _T:

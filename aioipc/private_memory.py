@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from . import _attachments
-from ._attachments import Algorithm, Layout, checked_layout
+from ._attachments import Algorithm, Index, Layout, checked_layout
 from ._native import _core
 from ._native._core import Attachment, Opening
 from .segment import ManagedSegment
@@ -44,13 +44,20 @@ class ManagedHeapMemory(_PrivateSegment):
     """
 
     @classmethod
-    def create(cls, size: int, *, max_size: int | None = None, algorithm: Algorithm = "best_fit") -> Self:
+    def create(
+        cls,
+        size: int,
+        *,
+        max_size: int | None = None,
+        algorithm: Algorithm = "best_fit",
+        index: Index = "hash",
+    ) -> Self:
         """Creates a segment of `size` bytes (rounded up to whole pages).
 
         `max_size` bytes of address space are reserved for growing. Raises ValueError, and OSError when the
         process may not have so much memory.
         """
-        layout = checked_layout(size, max_size=max_size, algorithm=algorithm, participants=1)
+        layout = checked_layout(size, max_size=max_size, algorithm=algorithm, index=index, participants=1)
         memory = mmap.mmap(-1, layout.max_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
         return cls._handle(_made_in(memory, layout), "heap")
 
@@ -74,7 +81,14 @@ class ManagedExternalBuffer(_PrivateSegment):
     """
 
     @classmethod
-    def create(cls, buffer: "Buffer", *, algorithm: Algorithm = "best_fit", participants: int = 1) -> Self:
+    def create(
+        cls,
+        buffer: "Buffer",
+        *,
+        algorithm: Algorithm = "best_fit",
+        index: Index = "hash",
+        participants: int = 1,
+    ) -> Self:
         """Makes the buffer a segment, whatever is in it now; its last bytes are left over when its size is no
         multiple of 16.
 
@@ -84,7 +98,9 @@ class ManagedExternalBuffer(_PrivateSegment):
         """
         with _attachments.lock:
             _, size = _free_buffer(buffer)
-            layout = checked_layout(size, algorithm=algorithm, participants=participants, granularity=16)
+            layout = checked_layout(
+                size, algorithm=algorithm, index=index, participants=participants, granularity=16
+            )
             _core.clear(buffer)
             return cls._handle(_made_in(buffer, layout), "buffer")
 

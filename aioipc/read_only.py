@@ -5,6 +5,7 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from types import TracebackType
 from typing import Any, NoReturn, Self, overload
 
+from ._attachments import Index
 from ._native import _core
 from ._native._core import ReadOnlyBlock
 from ._native._msgpack import View
@@ -13,7 +14,8 @@ from .arrays import Array
 from .atomics import Atomic
 from .errors import ReadOnlyError, TypeMismatchError
 from .holders import Holder, held
-from .objects import ObjectName, SharedObject, encode_name, type_name
+from .object_info import Listed, ObjectInfo, in_order, informed, name_range
+from .objects import ObjectName, SharedObject, encode_name, known_type, type_name
 from .places import PlacedObject
 from .queue import Queue, QueueStatistics
 from .read_only_places import ReadOnlyArray, ReadOnlyStruct, seen_place
@@ -110,6 +112,47 @@ class ReadOnlySegment(Refusing):
         if type in PEEKS:
             return PEEKS[type](type, seen, name)
         return _CONTAINERS[type](self, seen, name)
+
+    @property
+    def index(self) -> Index:
+        """How names are kept: "hash" or "ordered"."""
+        return "ordered" if self._reader.ordered else "hash"
+
+    def named_objects(
+        self, *, prefix: str | None = None, start: str | None = None, stop: str | None = None
+    ) -> list[ObjectInfo]:
+        """All named objects as of one moment, sorted by name; as `ManagedSegment.named_objects`.
+
+        It holds nobody up, so it goes through all names, with either index, until it has done so without a
+        change in between; IPCError when there always is one.
+        """
+        listed = _core.listed_seen(self._reader, _core.NAMED, *name_range(prefix, start, stop))
+        return informed(in_order(listed), self._find_listed)
+
+    def unique_objects(self) -> list[ObjectInfo]:
+        """All unique instances of their types as of one moment, sorted by the type's name."""
+        listed = _core.listed_seen(self._reader, _core.UNIQUE, None, None, None)
+        return informed(in_order(listed), self._find_listed)
+
+    @property
+    def num_named_objects(self) -> int:
+        """How many named objects there are; as `named_objects`."""
+        return len(_core.listed_seen(self._reader, _core.NAMED, None, None, None))
+
+    @property
+    def num_unique_objects(self) -> int:
+        """How many unique instances there are."""
+        return len(_core.listed_seen(self._reader, _core.UNIQUE, None, None, None))
+
+    def _find_listed(self, one: Listed) -> Any:
+        kind, name, number, serial = one[0], one[1], one[2], one[7]
+        cls = known_type(number)
+        if cls is None or not _readable(cls):
+            raise ReadOnlyError(f"a {type_name(number)} cannot be read; open the segment with open()")
+        seen = self._reader.find(kind, name)
+        if seen is None or seen.serial != serial:
+            return None
+        return self._shown(cls, seen, name.decode(errors="replace"))
 
     def block(self, handle: int, size: int | None = None) -> ReadOnlyBlock:
         """The block of this handle, as a buffer that cannot be written; it shows what others write.

@@ -36,6 +36,11 @@ CORE_PARTS = {
     "os_file_lock": "os",
     "names": "catalog",
     "catalog_check": "catalog",
+    "catalog_end": "catalog",
+    "catalog_parts": "catalog",
+    "catalog_room": "catalog",
+    "order": "catalog",  # the ordered index
+    "pending": "catalog",  # atomic blocks
     "queue_check": "queue",
     "queue_holders": "queue",
     "queue_lease": "queue",
@@ -57,8 +62,9 @@ PYTHON_LEVELS = (
     {"errors"},
     {"_native"},
     {"_attachments", "_names", "_waiting", "report"},
-    {"_files", "_opened", "_refusing", "objects"},
-    {"_copies", "_places", "_segment_memory", "_segment_objects", "holders", "raw_memory"},
+    {"_files", "_opened", "_refusing", "atomic_block", "objects"},
+    {"_copies", "_places", "_segment_memory", "holders", "object_info", "raw_memory"},
+    {"_segment_objects"},
     {"segment"},
     {
         "barrier",

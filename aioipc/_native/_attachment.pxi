@@ -11,6 +11,9 @@ cdef class Attachment:
     cdef object memory          # a Lent, that the segment lies in, when it is not mapped
     cdef list leaving           # openings that were closed inside of such a sleep, by its own thread
     cdef object pins            # serial -> Pin: one pin a process and object
+    cdef _OpenBlock open_block   # an atomic block of this process
+    cdef uint64_t block         # its serial, 0: none is open
+    cdef bint unsettled         # it is over, and what it did was not settled: a stopped process held a lock
     cdef public object doorbells    # aioipc._waiting keeps its doorbells here
     cdef public object on_detach    # called with the attachment just before it detaches
     cdef object __weakref__
@@ -76,6 +79,12 @@ cdef class Attachment:
         self.require()
         return self.seg.algorithm
 
+    @property
+    def ordered(self) -> bool:
+        """Whether it has an ordered index."""
+        self.require()
+        return bool(self.seg.ordered)
+
     # --- operations
 
     cdef int require(self) except -1:
@@ -86,6 +95,7 @@ cdef class Attachment:
         if self.seg.self == 0:
             check(self.seg, aipc_segment_reattach(self.seg), "attaching again after a fork")
             shield = 0  # the threads that were at work are the parent's
+            self.open_block, self.block, self.unsettled = None, 0, False  # and so is its atomic block
             self.sleepers.clear()
         return 0
 
@@ -107,6 +117,17 @@ cdef class Attachment:
                     PyErr_CheckSignals()
             elif status != AIPC_FORKED:
                 check(self.seg, status, "entering the segment")
+
+    cdef uint64_t block_here(self) except? 0:
+        """The serial of the atomic block that who runs here is in; 0: it is in none."""
+        return self.block if self.block != 0 and self.open_block.who == who_runs(False) else 0
+
+    cdef aipc_ctx *enter_block(self) except NULL:
+        """A context for an operation that is a part of the block, if who runs here is in one."""
+        cdef uint64_t block = 0 if self.block == 0 else self.block_here()
+        cdef aipc_ctx *ctx = self.enter()
+        ctx.block = block if self.block == block else 0  # after a fork there is none
+        return ctx
 
     def participants(self):
         """(pid, alive, is_self, slot, generation, uid, pid_namespace, start_time, attached_at) of each."""
@@ -168,20 +189,21 @@ cdef class Attachment:
         """A Pin on a new object; None when the name is taken.  `initial`: its first bytes; the rest is zero."""
         cdef aipc_object_spec spec = _spec(kind, name, type, size, count, initial)
         cdef aipc_object_ref ref
-        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_ctx *ctx = self.enter_block()
+        cdef bint inside = ctx.block != 0
         cdef aipc_status status = aipc_construct(ctx, &spec, &ref)
         aipc_ctx_leave(ctx)
         if status == AIPC_EXISTS:
             return None
         self.check_space(status, size, "constructing")
-        return self.pinned(&ref)
+        return self.touched(self.pinned(&ref), inside)
 
     def find(self, int kind, bytes name):
         """A Pin on the object of this name; None when there is none."""
         cdef aipc_object_ref ref
         if kind == AIPC_ANONYMOUS:
             return None  # they have no names to be found by
-        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_ctx *ctx = self.enter_block()
         cdef aipc_status status = aipc_find(ctx, kind, name, len(name), &ref)
         aipc_ctx_leave(ctx)
         return self.pin(status, &ref)
@@ -192,41 +214,20 @@ cdef class Attachment:
         cdef aipc_object_spec spec = _spec(kind, name, type, size, count, initial)
         cdef aipc_object_ref ref
         cdef cbool created = False
-        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_ctx *ctx = self.enter_block()
+        cdef bint inside = ctx.block != 0
         cdef aipc_status status = aipc_find_or_construct(ctx, &spec, &ref, &created)
         aipc_ctx_leave(ctx)
         self.check_space(status, size, "finding or constructing")
-        return self.pinned(&ref), bool(created)
+        return self.touched(self.pinned(&ref), inside and created), bool(created)
 
     def object_at(self, uint64_t offset, uint64_t serial):
         """A Pin on the object that had this place and serial; None when it is gone."""
         cdef aipc_object_ref ref
-        cdef aipc_ctx *ctx = self.enter()
+        cdef aipc_ctx *ctx = self.enter_block()
         cdef aipc_status status = aipc_object_at(ctx, offset, serial, &ref)
         aipc_ctx_leave(ctx)
         return self.pin(status, &ref)
-
-    def objects(self):
-        """(kind, name, type, count, size, pins) of every named and unique object, as of one moment."""
-        cdef aipc_object_info *infos = NULL
-        cdef aipc_ctx *ctx
-        cdef aipc_status status = AIPC_AGAIN
-        cdef uint64_t capacity = 16, copied = 0
-        try:
-            while status == AIPC_AGAIN:
-                capacity = max(capacity * 2, copied + 16)
-                PyMem_RawFree(infos)
-                infos = <aipc_object_info *>PyMem_RawCalloc(capacity, sizeof(aipc_object_info))
-                if infos == NULL:
-                    raise MemoryError
-                ctx = self.enter()
-                status = aipc_catalog_list(ctx, infos, capacity, &copied)
-                aipc_ctx_leave(ctx)
-            check(self.seg, status, "listing objects")
-            return [(infos[i].ref.kind, infos[i].name[:infos[i].name_size], infos[i].ref.type,
-                     infos[i].ref.count, infos[i].ref.size, infos[i].pins) for i in range(copied)]
-        finally:
-            PyMem_RawFree(infos)
 
     cdef int check_space(self, aipc_status status, uint64_t asked, str what) except -1:
         """`check`, with the numbers a full segment's exception carries."""
@@ -247,7 +248,7 @@ cdef class Attachment:
             existing = self.pins.get(ref.serial)
             if existing is not None and existing.identity == self.seg.self:
                 return existing
-            ctx = self.enter()
+            ctx = self.enter_block()
             status = aipc_pin(ctx, ref)
             aipc_ctx_leave(ctx)
         if status == AIPC_NOT_FOUND:
@@ -277,6 +278,12 @@ cdef class Attachment:
             aipc_unpin(ctx, self.seg.slot, holding)
             shield -= 1
             aipc_ctx_leave(ctx)
+
+    cdef Pin touched(self, Pin pin, bint inside):
+        """Remembers what the block that is open has constructed or destroyed."""
+        if inside and self.open_block is not None:
+            self.open_block.pins.append(pin)
+        return pin
 
     # --- waiting
 

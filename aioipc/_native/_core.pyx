@@ -37,6 +37,7 @@ from libc.string cimport memcpy, memset, strerror
 from aioipc._native._msgpack cimport Key, Owner, Packed, View, pack, pack_key, unpack, unpack_key, view_of
 from aioipc._native.c_core cimport *
 from aioipc._native.c_heap cimport *
+from aioipc._native.c_names cimport *
 from aioipc._native.c_sync cimport *
 
 import mmap
@@ -67,6 +68,7 @@ from aioipc.errors import (
     TooManyParticipantsError,
     TooManyWaitersError,
     TypeMismatchError,
+    WouldBlock,
 )
 
 NAMED = AIPC_NAMED
@@ -80,6 +82,7 @@ LAST_DETACH = AIPC_FLAG_LAST_DETACH
 BEST_FIT = AIPC_BEST_FIT
 TLSF = AIPC_TLSF
 SEQ_FIT = AIPC_SEQ_FIT
+ORDERED = AIPC_FLAG_ORDERED
 MAX_PARTICIPANTS = AIPC_MAX_PARTICIPANTS
 TYPE_RLOCK = AIPC_TYPE_RLOCK
 TYPE_ONCE = AIPC_TYPE_ONCE
@@ -119,6 +122,11 @@ cdef uint64_t SIGNAL_SLICE_NS = 1_000_000_000
 cdef dict _ERRORS = {
     AIPC_AGAIN: (IPCError, "{what}: too many operations are under way in this process; try again"),
     AIPC_EXISTS: (AlreadyExistsError, "{what}: the name is taken; find it, or use find_or_construct"),
+    AIPC_PENDING: (
+        WouldBlock,
+        "{what}: an atomic block has done something to this name and may yet take it back; "
+        "enter one, 'async with segment.atomic()', to wait for its end",
+    ),
     AIPC_NOT_FOUND: (NotFoundError, "{what}: there is no such object (any more)"),
     AIPC_TYPE_MISMATCH: (TypeMismatchError, "{what}: the object is of another type"),
     AIPC_INVALID: (ValueError, "{what}: not a block of this segment that a user may free, or out of range"),
@@ -316,4 +324,6 @@ include "_holders.pxi"
 include "_map.pxi"
 include "_reader.pxi"
 include "_seen.pxi"
+include "_names.pxi"
+include "_atomic_block.pxi"
 include "_file_lock.pxi"

@@ -3,7 +3,7 @@
 cdef object holder_record(aipc_seg *seg, const aipc_holder *holder):
     """(what, core, pid, alive, slot, generation, amount, since, thread, task, place, object), as in holders.h; the object
     as (kind, name, type, offset, serial), or None."""
-    cdef aipc_object_info info
+    cdef aipc_held_object info
     found = None
     if holder.object != 0:
         if aipc_holders_object(seg, holder, &info) != AIPC_OK:

@@ -26,7 +26,7 @@ def heap_map(Attachment attachment not None, uint64_t count):
 
 cdef object lies(aipc_seg *seg, const aipc_where *found):
     cdef aipc_holder holder
-    cdef aipc_object_info info
+    cdef aipc_held_object info
     memset(&holder, 0, sizeof(holder))
     holder.object, holder.serial = found.object, found.serial
     there = None

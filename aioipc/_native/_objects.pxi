@@ -63,16 +63,20 @@ cdef class Pin:
     @property
     def destroyed(self) -> bool:
         self.attachment.require()
-        return aipc_object_destroyed(self.seg, &self.ref)
+        return self.gone() or self.gone_here()
 
     def destroy(self) -> bool:
         """Takes the name away, and wakes whoever waits on the object; False when that was done before."""
         global shield
         if self.identity != self.seg.self:
             self.renew()
-        cdef aipc_ctx *ctx = self.attachment.enter()
+        cdef aipc_ctx *ctx = self.attachment.enter_block()
+        cdef bint inside = ctx.block != 0
         cdef aipc_status status = aipc_destroy(ctx, &self.ref)
         aipc_ctx_leave(ctx)
+        if inside and status == AIPC_OK:
+            self.attachment.touched(self, True)
+            return True
         if status == AIPC_NOT_FOUND and not self.gone():
             return False
         if status != AIPC_NOT_FOUND:  # else whoever destroyed it may have died before it could tell
@@ -86,7 +90,11 @@ cdef class Pin:
 
     cdef inline bint gone(self) noexcept:
         """Whether the object was destroyed: what says so in the end, whoever died before telling it."""
-        return aipc_object_destroyed(self.seg, &self.ref)
+        return self.ref.object != 0 and aipc_object_destroyed(self.seg, &self.ref)
+
+    cdef bint gone_here(self) except -1:
+        """The same, for who is in the atomic block that destroyed it."""
+        return self.attachment.block != 0 and aipc_object_gone(self.seg, &self.ref, self.attachment.block_here())
 
     cdef int close(self) except -1:
         """Tells the object's waiters that it is gone."""
@@ -146,7 +154,7 @@ cdef class Handle:
     cdef inline int usable(self, str noun) except -1:
         """The same, and the object is there."""
         self.attached(noun)
-        if self.pin.gone():
+        if self.pin.gone() or (self.pin.attachment.block != 0 and self.pin.gone_here()):
             raise ClosedError(f"the {noun} was destroyed")
         return 0
 

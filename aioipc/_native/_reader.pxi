@@ -59,6 +59,11 @@ cdef class Reader:
         return self.seg.header.max_size
 
     @property
+    def ordered(self) -> bool:
+        self.require()
+        return bool(self.seg.ordered)
+
+    @property
     def free_bytes(self) -> int:
         self.require()
         return self.seg.heap.free_bytes

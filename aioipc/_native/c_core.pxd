@@ -8,14 +8,14 @@ cdef extern from "aipc.h":
 
     # --- status.h
     ctypedef enum aipc_status:
-        AIPC_OK, AIPC_AGAIN, AIPC_FULL, AIPC_EXISTS, AIPC_NOT_FOUND, AIPC_TYPE_MISMATCH, AIPC_INVALID,
+        AIPC_OK, AIPC_AGAIN, AIPC_FULL, AIPC_EXISTS, AIPC_NOT_FOUND, AIPC_PENDING, AIPC_TYPE_MISMATCH, AIPC_INVALID,
         AIPC_NOT_OWNER, AIPC_CLOSED, AIPC_BROKEN, AIPC_SHUT_DOWN, AIPC_FORKED, AIPC_CORRUPT, AIPC_INCOMPATIBLE, AIPC_STALLED,
         AIPC_NO_SLOT, AIPC_NO_WAITER, AIPC_INTERRUPTED, AIPC_GONE, AIPC_SYSTEM
 
     # --- layout.h
     enum: AIPC_MAX_PARTICIPANTS, AIPC_CONTEXTS, AIPC_BELLS, AIPC_NAME_MAX
     enum: AIPC_NAMED, AIPC_UNIQUE, AIPC_ANONYMOUS
-    enum: AIPC_FLAG_LAST_DETACH
+    enum: AIPC_FLAG_LAST_DETACH, AIPC_FLAG_ORDERED
     enum: AIPC_INTERNAL
     enum: AIPC_MAX_NODES, AIPC_EVERYBODY
     uint64_t AIPC_SEMAPHORE_MAX, AIPC_LIMITER_NO_LIMIT
@@ -62,6 +62,8 @@ cdef extern from "aipc.h":
 
     struct aipc_catalog:
         aipc_domain domain
+        uint64_t epoch
+        aipc_lock turn
 
     struct aipc_heap:
         uint64_t free_bytes
@@ -79,6 +81,7 @@ cdef extern from "aipc.h":
 
     ctypedef struct aipc_ctx:
         aipc_context *shared
+        uint64_t block
 
     ctypedef struct aipc_seg:
         aipc_ctx ctx[1]
@@ -86,6 +89,7 @@ cdef extern from "aipc.h":
         aipc_header *header
         uint64_t self, mapped, limit, device, inode, bells_taken
         uint32_t algorithm, slot, generation, forked, solitary, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
+        uint32_t slot, generation, forked, solitary, ordered, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         aipc_catalog *catalog
         aipc_heap *heap
         uint64_t self, limit, device, inode, bells_taken
@@ -156,12 +160,6 @@ cdef extern from "aipc.h":
         uint32_t count
         uint8_t kind
 
-    ctypedef struct aipc_object_info:
-        aipc_object_ref ref
-        char name[255]
-        uint32_t name_size
-        uint64_t pins
-
     aipc_status aipc_construct(aipc_ctx *ctx, const aipc_object_spec *spec, aipc_object_ref *ref)
     aipc_status aipc_find(aipc_ctx *ctx, uint8_t kind, const char *name, uint32_t name_size,
                           aipc_object_ref *ref)
@@ -172,7 +170,7 @@ cdef extern from "aipc.h":
     aipc_status aipc_destroy(aipc_ctx *ctx, const aipc_object_ref *ref)
     aipc_status aipc_object_at(aipc_ctx *ctx, uint64_t object, uint64_t serial, aipc_object_ref *ref)
     cbool aipc_object_destroyed(aipc_seg *seg, const aipc_object_ref *ref)
-    aipc_status aipc_catalog_list(aipc_ctx *ctx, aipc_object_info *infos, uint64_t capacity, uint64_t *copied)
+    cbool aipc_object_gone(aipc_seg *seg, const aipc_object_ref *ref, uint64_t mine)
 
     # --- stream.h
     struct aipc_stream:

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from aioipc._native.c_core cimport (
-    aipc_ctx, aipc_line, aipc_lock, aipc_object_info, aipc_object_ref, aipc_seg, aipc_status, aipc_wait_queue, cbool)
+    aipc_ctx, aipc_line, aipc_lock, aipc_object_ref, aipc_seg, aipc_status, aipc_wait_queue, cbool)
 
 
 cdef extern from "aipc.h":
@@ -142,5 +142,11 @@ cdef extern from "aipc.h":
         cbool alive
         uint64_t task[4]
 
+    ctypedef struct aipc_held_object:
+        aipc_object_ref ref
+        char name[255]
+        uint32_t name_size
+        uint64_t pins
+
     void aipc_holders_list(aipc_seg *seg, aipc_holder *holders, uint64_t capacity, uint64_t *count) nogil
-    aipc_status aipc_holders_object(aipc_seg *seg, const aipc_holder *holder, aipc_object_info *info)
+    aipc_status aipc_holders_object(aipc_seg *seg, const aipc_holder *holder, aipc_held_object *info)

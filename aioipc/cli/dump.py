@@ -26,6 +26,7 @@ from aioipc import (
 )
 from aioipc._native import _core
 from aioipc.atomics import Atomic
+from aioipc.object_info import Listed
 from aioipc.objects import known_type, type_name
 from aioipc.read_only_places import ReadOnlyAtomic, ReadOnlyPointer
 from aioipc.read_only_primitives import PEEKS
@@ -56,7 +57,9 @@ def dump(where: Where, names: tuple[str, ...], no_items: bool, any_owner: bool, 
     with ExitStack() as stack:
         segment = stack.enter_context(where.open(any_owner))
         reader = stack.enter_context(where.kind.open_read_only(where.name, allow_other_owner=any_owner))
-        found = sorted(segment._attachment.objects(), key=lambda one: (one[1], one[0]))
+        found = sorted(
+            _core.listed(segment._attachment, 0, None, None, None), key=lambda one: (one[1], one[0])
+        )
         wanted = {name.encode() for name in names}
         objects = [_dumped(segment, reader, one) for one in found if not wanted or one[1] in wanted]
         queues = [one for one in objects if one["type"] == "Queue" and "trouble" not in one]
@@ -77,10 +80,8 @@ def dump(where: Where, names: tuple[str, ...], no_items: bool, any_owner: bool, 
     sys.exit(1 if missing or any("trouble" in one for one in objects) else 0)
 
 
-def _dumped(
-    segment: ManagedSegment, reader: ReadOnlySegment, found: tuple[int, bytes, int, int, int, int]
-) -> dict[str, Any]:
-    kind, name, number, count, size, pins = found
+def _dumped(segment: ManagedSegment, reader: ReadOnlySegment, found: Listed) -> dict[str, Any]:
+    kind, name, number, count, size, pins, *_ = found
     label = name.decode(errors="replace")
     told: dict[str, Any] = {
         "name": label,

@@ -8,8 +8,6 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from aioipc import Holder, ManagedSegment, SegmentInfo
-from aioipc._native import _core
-from aioipc.objects import type_name, type_name_of
 
 from .look import Look, lifetime, look, owner
 from .output import age, console, json_option, print_json, size
@@ -42,21 +40,15 @@ def _objects(segment: ManagedSegment) -> list[dict[str, Any]]:
     """Named and unique objects."""
     return [
         {
-            "name": name.decode(errors="replace"),
-            "kind": "unique" if kind == _core.UNIQUE else "named",
-            "type": _type_of(segment, kind, name, number),
-            "count": count,
-            "bytes": length,
-            "pins": pins,
+            "name": info.name or info.type_name,
+            "kind": info.kind,
+            "type": info.type_name,
+            "count": info.count,
+            "bytes": info.size,
+            "pins": info.pins,
         }
-        for kind, name, number, count, length, pins in segment._attachment.objects()
+        for info in segment.named_objects() + segment.unique_objects()
     ]
-
-
-def _type_of(segment: ManagedSegment, kind: int, name: bytes, number: int) -> str:
-    """Structs say themselves what they are called."""
-    pin = segment._attachment.find(kind, name) if number & _core.TYPE_STRUCT else None
-    return type_name(number) if pin is None else type_name_of(pin)
 
 
 def _facts(seen: Look, header: SegmentInfo) -> RenderableType:

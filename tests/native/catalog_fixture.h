@@ -3,6 +3,7 @@
 #define AIPC_TEST_CATALOG_FIXTURE_H
 
 #include "check.h"
+#include "lock.h"
 #include "harness.h"
 #include "names.h"
 #include "retire.h"
@@ -14,6 +15,7 @@
 static aipc_seg seg;
 static aipc_ctx *ctx;
 static int fixture_fd = -1; /* survives the attachment: others attach through it */
+static uint32_t fixture_flags = AIPC_FLAG_LAST_DETACH; /* and AIPC_FLAG_ORDERED, where a test wants both kinds of index */
 
 static inline aipc_status never_wait(aipc_seg *s, const uint32_t *word, uint32_t seen) {
     (void)s, (void)word, (void)seen;
@@ -25,7 +27,7 @@ static inline void fixture_make(uint64_t size) {
     CHECK(fixture_fd >= 0);
     aipc_segment_init(&seg, dup(fixture_fd), "");
     const aipc_create_options options = {.size = size, .max_size = size, .participants = 8,
-                                         .flags = AIPC_FLAG_LAST_DETACH, .mode = 0600};
+                                         .flags = fixture_flags, .mode = 0600};
     CHECK_EQ(aipc_segment_create(&seg, &options), AIPC_OK);
     CHECK_EQ(aipc_ctx_enter(&seg, &ctx), AIPC_OK);
 }
@@ -106,12 +108,30 @@ static inline void destroy(const char *name) {
     CHECK_EQ(aipc_destroy(ctx, &ref), AIPC_OK);
 }
 
+/* All that `wanted` (NULL: everything) leads to, one after the other. */
+static uint64_t list_room[1 << 17];
+static inline aipc_list list_as(aipc_ctx *c, const aipc_wanted *wanted) {
+    const aipc_wanted all = {.kind = 0};
+    aipc_list list = {.room = list_room, .size = sizeof list_room};
+    CHECK_EQ(aipc_catalog_list(c, wanted == NULL ? &all : wanted, &list), AIPC_OK);
+    return list;
+}
+static inline const aipc_listed *listed_next(const aipc_listed *at) {
+    return (const void *)((const uint8_t *)at + aipc_listed_size(at->name_size));
+}
+static inline aipc_object_ref ref_of(const aipc_listed *at) {
+    return (aipc_object_ref){.object = at->object, .payload = at->payload, .size = at->size, .type = at->type,
+                             .serial = at->serial, .hash = at->hash, .count = at->count, .kind = at->kind};
+}
+
 /* Destroys every named object. */
 static inline void destroy_all_as(aipc_ctx *c) {
-    static aipc_object_info infos[4096];
-    uint64_t count;
-    CHECK_EQ(aipc_catalog_list(c, infos, 4096, &count), AIPC_OK);
-    for (uint64_t i = 0; i < count; i++) CHECK_EQ(aipc_destroy(c, &infos[i].ref), AIPC_OK);
+    const aipc_list list = list_as(c, NULL);
+    const aipc_listed *at = list.room;
+    for (uint64_t i = 0; i < list.objects; i++, at = listed_next(at)) {
+        const aipc_object_ref ref = ref_of(at);
+        CHECK_EQ(aipc_destroy(c, &ref), AIPC_OK);
+    }
     CHECK_EQ(aipc_catalog_collect(c), AIPC_OK);
 }
 

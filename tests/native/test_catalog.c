@@ -312,18 +312,22 @@ static void reserve_makes_room_ahead(void) {
 
 static void a_list_is_everything_or_a_count(void) {
     fixture_make(1 << 18);
-    static aipc_object_info infos[64];
-    uint64_t count;
     for (uint64_t i = 0; i < 50; i++) make(numbered(i), i);
-    CHECK_EQ(aipc_catalog_list(ctx, infos, 49, &count), AIPC_AGAIN);
-    CHECK_EQ(count, 50);
-    CHECK_EQ(aipc_catalog_list(ctx, infos, 50, &count), AIPC_OK);
-    CHECK_EQ(count, 50);
+    const aipc_wanted all = {.kind = 0};
+    aipc_list list = {.room = list_room};
+    CHECK_EQ(aipc_catalog_list(ctx, &all, &list), AIPC_AGAIN);
+    CHECK_EQ(list.objects, 50);
+    list.size = list.used - 8;
+    CHECK_EQ(aipc_catalog_list(ctx, &all, &list), AIPC_AGAIN);
+    list.size = list.used;
+    CHECK_EQ(aipc_catalog_list(ctx, &all, &list), AIPC_OK);
+    CHECK_EQ(list.objects, 50);
     uint64_t seen = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        CHECK_EQ(infos[i].name_size, strlen(numbered(infos[i].ref.size)));
-        CHECK(memcmp(infos[i].name, numbered(infos[i].ref.size), infos[i].name_size) == 0);
-        seen |= UINT64_C(1) << infos[i].ref.size;
+    const aipc_listed *at = list.room;
+    for (uint64_t i = 0; i < list.objects; i++, at = listed_next(at)) {
+        CHECK_EQ(at->name_size, strlen(numbered(at->size)));
+        CHECK(memcmp(at + 1, numbered(at->size), at->name_size) == 0);
+        seen |= UINT64_C(1) << at->size;
     }
     CHECK(seen == (UINT64_C(1) << 50) - 1);
     fixture_drop();

@@ -190,6 +190,8 @@ static void owned_blocks(aipc_ctx *c) {
     CHECK_EQ(aipc_deallocate(c, owned), AIPC_OK);
 }
 static void reserve_room(aipc_ctx *c) { CHECK_EQ(aipc_catalog_reserve(c, 200), AIPC_OK); }
+static void shrink(aipc_ctx *c) { CHECK_EQ(aipc_catalog_shrink(c), AIPC_OK); }
+static void make_room(void) { CHECK_EQ(aipc_catalog_reserve(ctx, 200), AIPC_OK); }
 
 static void make_target(void) {
     make("target", 40);
@@ -237,6 +239,7 @@ static void a_death_at_any_store_leaves_all_or_nothing(void) {
     sweep("anonymous object", 3, NULL, anonymous);
     sweep("owned blocks", 3, NULL, owned_blocks);
     sweep("reserve", 3, NULL, reserve_room);
+    sweep("shrink", 3, make_room, shrink);
 }
 
 static void a_recoverer_may_die_too(void) {
@@ -249,6 +252,9 @@ static void a_recoverer_may_die_too(void) {
 }
 
 int main(void) {
+    RUN(a_death_at_any_store_leaves_all_or_nothing);
+    RUN(a_recoverer_may_die_too);
+    fixture_flags |= AIPC_FLAG_ORDERED;
     RUN(a_death_at_any_store_leaves_all_or_nothing);
     RUN(a_recoverer_may_die_too);
     fixture_drop();

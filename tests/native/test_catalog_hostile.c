@@ -8,7 +8,7 @@ enum { SIZE = 40 << 10, NAMES = 20 };
 static uint8_t *pristine;
 static aipc_object_ref refs[NAMES], anonymous;
 static uint64_t owned;
-static bool operations_ran;
+static bool operations_ran, in_block; /* in_block: an atomic block is open, and has done this and that */
 
 static const char *numbered(int i) {
     static char name[16];
@@ -37,6 +37,12 @@ static void begin(void) {
     CHECK_EQ(aipc_catalog_reserve(ctx, 40), AIPC_OK);
     CHECK_EQ(aipc_destroy(ctx, &refs[6]), AIPC_OK);
     CHECK(seg.catalog->retired != 0);
+    if (in_block) {
+        CHECK_EQ(aipc_block_open(ctx, &ctx->block), AIPC_OK);
+        for (int i = 8; i < 11; i++) CHECK_EQ(aipc_destroy(ctx, &refs[i]), AIPC_OK);
+        for (int i = 9; i < 11; i++) refs[i] = construct(numbered(i), 16);
+        CHECK_EQ(aipc_destroy(ctx, &refs[10]), AIPC_OK);
+    }
     sound();
     pristine = malloc(SIZE);
     memcpy(pristine, seg.base, SIZE);
@@ -50,13 +56,17 @@ static void end(void) {
 
 /* Everything a caller can do.  Statuses do not matter: coming back does. */
 static void do_everything(void) {
-    static aipc_object_info infos[64];
+    static uint64_t room[256];
+    const aipc_wanted all = {.kind = 0}, range = {.kind = AIPC_NAMED, .prefix = "n", .prefix_size = 1};
+    aipc_list list = {.room = room, .size = sizeof room};
     aipc_object_ref ref;
-    uint64_t count, block;
+    uint64_t block, serial;
     bool created;
     for (int i = 0; i < NAMES; i += 3) (void)find_as(ctx, numbered(i), &ref);
     (void)find_as(ctx, "missing", &ref);
-    (void)aipc_catalog_list(ctx, infos, 64, &count);
+    (void)aipc_catalog_list(ctx, &all, &list);
+    (void)aipc_catalog_list(ctx, &range, &list);
+    (void)aipc_catalog_count(ctx, &block, &serial);
     (void)construct_as(ctx, numbered(4), 8, &ref);
     (void)construct_as(ctx, "fresh", 8, &ref);
     const aipc_object_spec spec = spec_of("other", 8);
@@ -75,7 +85,16 @@ static void do_everything(void) {
     (void)aipc_owned_release(ctx, seg.slot, seg.slots[seg.slot].holdings);
     (void)aipc_deallocate(ctx, owned);
     (void)aipc_catalog_reserve(ctx, 100);
+    (void)aipc_catalog_shrink(ctx);
     (void)aipc_catalog_collect(ctx);
+    if (in_block) {
+        const uint64_t block_serial = ctx->block;
+        (void)aipc_block_back_to(ctx, 1); /* no mark of ours: all of it */
+        ctx->block = 0;
+        (void)aipc_block_commit(ctx, block_serial);
+        (void)aipc_block_settle(ctx, seg.slot);
+        ctx->block = block_serial;
+    }
     operations_ran = true;
 }
 
@@ -116,8 +135,13 @@ static void a_flipped_byte_harms_nobody(void) {
     flip("anonymous object", anonymous.object - 8, anonymous.payload);
     flip("record", refs[4].holding - 8, refs[4].holding + 32);
     flip("owned block", owned - 8, owned + 48);
-    flip("slot's chain", aipc_offset(&seg, &seg.slots[seg.slot].holdings),
-         aipc_offset(&seg, &seg.slots[seg.slot].holdings) + 8);
+    flip("slot's chains", aipc_offset(&seg, &seg.slots[seg.slot].holdings),
+         aipc_offset(&seg, &seg.slots[seg.slot].holdings) + 16);
+    if (in_block) {
+        const uint64_t latest = seg.slots[seg.slot].registrations;
+        flip("registration", latest - 8, latest + 32);
+        flip("object of a block", refs[9].object - 8, refs[9].payload);
+    }
     CHECK(operations_ran);
     end();
 }
@@ -227,9 +251,80 @@ static void each_invariant_is_checked(void) {
     end();
 }
 
-int main(void) {
+static void each_invariant_of_a_block_is_checked(void) {
+    begin();
+    struct aipc_catalog *catalog = seg.catalog;
+    struct aipc_object *live = (void *)(seg.base + refs[4].object), *fresh = (void *)(seg.base + refs[9].object);
+    uint64_t *latest = &seg.slots[seg.slot].registrations;
+    struct aipc_holding *record = (void *)(seg.base + *latest);
+    expect("B1", &catalog->owner, 0);
+    expect("B1", &catalog->epoch, catalog->epoch + 1);
+    expect("B2", &catalog->pending, catalog->pending + 1);
+    expect("B2", &record->kind, AIPC_HOLD_UNMADE | (catalog->epoch + 2) << 8);
+    expect("B2", latest, 0);
+    expect("B3", &live->state, AIPC_OBJECT_GONE | catalog->epoch << 8);
+    expect("B3", &fresh->state, AIPC_OBJECT_LIVE);
+    expect("C1", &live->state, AIPC_OBJECT_NEW | (catalog->epoch + 2) << 8);
+    expect("C1", &live->state, AIPC_OBJECT_BOTH + 1);
+    expect("C1", &((struct aipc_object *)(void *)(seg.base + refs[8].object))->state, AIPC_OBJECT_BOTH | (catalog->epoch - 2) << 8);
+    expect("C2", &fresh->state, AIPC_OBJECT_LIVE); /* beside the one that it replaces */
+    expect("C4", &fresh->pins, 1);
+    expect("D1", &record->kind, AIPC_HOLD_PIN);
+    expect("D2", &record->target, refs[4].holding);
+    end();
+}
+
+static void each_invariant_of_the_order_is_checked(void) {
+    begin();
+    uint64_t *first = seg.catalog->first;
+    struct aipc_object *object = (void *)(seg.base + refs[4].object);
+    uint64_t *tower = (uint64_t *)(void *)(seg.base + refs[4].object + aipc_object_tower(aipc_label_of(object).name_size));
+    expect("C3", &seg.catalog->unique, 1);
+    expect("O3", &first[0], refs[1].object); /* a zombie */
+    expect("O1", tower, refs[4].object);
+    expect("O2", &first[AIPC_LEVELS - 1], refs[4].object);
+    expect("O2", &first[0], *tower);
+    expect("O3", tower, 0);
+    end();
+}
+
+/* A name whose object is damaged is not free: there would be two of it. */
+static void a_damaged_object_does_not_pass_for_another(void) {
+    begin();
+    const uint64_t from = refs[4].object + offsetof(struct aipc_object, hash);
+    const uint64_t spans[][2] = {{from, from + 8}, {from + 48, from + 52}, {from + 56, from + 56 + 8}};
+    uint64_t refused = 0;
+    for (int i = 0; i < 3; i++)
+        for (uint64_t at = spans[i][0]; at < spans[i][1]; at++)
+            for (int bit = 0; bit < 8; bit++) {
+                NOTE("byte %" PRIu64 ", bit %d", at - refs[4].object, bit);
+                aipc_object_ref ref;
+                seg.base[at] ^= (uint8_t)(1 << bit);
+                const aipc_status found = find_as(ctx, numbered(4), &ref), built = construct_as(ctx, numbered(4), 8, &ref);
+                CHECK(found == AIPC_CORRUPT || found == AIPC_OK);
+                CHECK(built == AIPC_CORRUPT || built == AIPC_EXISTS);
+                refused += found == AIPC_CORRUPT;
+                memcpy(seg.base, pristine, SIZE);
+            }
+    CHECK(refused > 100);
+    end();
+}
+
+static void run_all(void) {
     RUN(each_invariant_is_checked);
     RUN(wholesale_damage_is_found);
+    RUN(a_flipped_byte_harms_nobody);
+    RUN(a_link_to_another_block_harms_nobody);
+    RUN(a_damaged_object_does_not_pass_for_another);
+}
+
+int main(void) {
+    run_all();
+    fixture_flags |= AIPC_FLAG_ORDERED;
+    run_all();
+    RUN(each_invariant_of_the_order_is_checked);
+    in_block = true;
+    RUN(each_invariant_of_a_block_is_checked);
     RUN(a_flipped_byte_harms_nobody);
     RUN(a_link_to_another_block_harms_nobody);
     return SUMMARY();

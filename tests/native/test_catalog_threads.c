@@ -93,10 +93,12 @@ static void write_one(worker *w) {
  * 3): right, but a race to TSan where such a block has become somebody's payload. */
 static void check_one(worker *w) {
 #ifdef __SANITIZE_THREAD__
-    static aipc_object_info infos[NAMES];
-    uint64_t count;
-    CHECK_EQ(aipc_catalog_list(w->ctx, infos, NAMES, &count), AIPC_OK);
-    for (uint64_t i = 0; i < count; i++) check_ref(&infos[i].ref, infos[i].ref.type);
+    const aipc_list list = list_as(w->ctx, NULL);
+    const aipc_listed *at = list.room;
+    for (uint64_t i = 0; i < list.objects; i++, at = listed_next(at)) {
+        const aipc_object_ref ref = ref_of(at);
+        check_ref(&ref, ref.type);
+    }
 #else
     sound_as(w->ctx);
 #endif

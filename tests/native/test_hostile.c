@@ -115,10 +115,11 @@ static void use_heap(aipc_ctx *ctx) {
 }
 
 static void use_catalog(aipc_ctx *ctx) {
-    static aipc_object_info infos[64];
+    static uint64_t room[256];
+    const aipc_wanted all = {.kind = 0}, range = {.kind = AIPC_NAMED, .prefix = "k", .prefix_size = 1};
+    aipc_list list = {.room = room, .size = sizeof room};
     aipc_object_spec spec = {.kind = AIPC_NAMED, .name = "fresh", .name_size = 5, .type = 109, .size = 100, .count = 1};
     aipc_object_ref ref;
-    uint64_t count;
     bool created;
     aipc_status status = aipc_construct(ctx, &spec, &ref);
     answer(status);
@@ -135,8 +136,10 @@ static void use_catalog(aipc_ctx *ctx) {
     }
     spec.name = "other";
     answer(aipc_find_or_construct(ctx, &spec, &ref, &created));
-    answer(aipc_catalog_list(ctx, infos, 64, &count));
+    answer(aipc_catalog_list(ctx, &all, &list));
+    answer(aipc_catalog_list(ctx, &range, &list));
     answer(aipc_catalog_reserve(ctx, 30));
+    answer(aipc_catalog_shrink(ctx));
     answer(aipc_catalog_collect(ctx));
 }
 

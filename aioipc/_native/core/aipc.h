@@ -14,6 +14,7 @@
 #include "limiter.h"
 #include "lock.h"
 #include "os.h"
+#include "pending.h"
 #include "pointer.h"
 #include "queue.h"
 #include "quiesce.h"

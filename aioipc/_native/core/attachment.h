@@ -21,6 +21,7 @@ typedef struct aipc_ctx {
     aipc_seg *seg;
     struct aipc_context *shared;
     uint32_t lock_word; /* what it writes into a domain's lock */
+    uint64_t block;     /* serial of the atomic block that the operation is a part of, 0: none (pending.h) */
     bool untidy;        /* an orphan of an operation that is over waits to be freed */
 } aipc_ctx;
 
@@ -60,6 +61,7 @@ struct aipc_seg {
     uint32_t participants;
     uint32_t node_count;
     uint32_t algorithm;
+    uint32_t ordered;         /* it has an ordered index (order.h) */
 
     /* Who this process is.  self == 0: closed, or a forked child that has not attached again. */
     uint64_t self;            /* generation 32 | slot 12 << 20: its identity in user-level lock words */

@@ -20,11 +20,17 @@
  * unpin and find_or_construct return that although they are done; the blocks stay in this context's orphan
  * words, and go when it detaches or dies.
  *
+ * An object whose tag is that of a name, but which is no whole object, is AIPC_CORRUPT: it must not pass for another name's.
+ *
+ * An atomic block (pending.h) can make an object be there for some and not for others.  Those who are in none see what it
+ * did not touch, and what it did as if it were not open.
+ *
  * Invariants:
- *   C1  every slot word is 0, a tombstone, or leads to a LIVE, NAMED or UNIQUE object whose hash gives the tag
- *   C2  every object in the table is reached by probing from its hash; no (kind, name) occurs twice
- *   C3  count and tombstones are what a walk finds; count + tombstones <= 3/4 capacity
- *   C4  an object's pins are the number of holdings that name it
+ *   C1  every slot word is 0, a tombstone, or leads to a NAMED or UNIQUE object whose hash gives the tag, and which is
+ *       LIVE, or pending in a block that is open or was just committed
+ *   C2  every object in the table is reached by probing from its hash; nobody sees a (kind, name) twice
+ *   C3  count, unique and tombstones are what a walk finds; count + tombstones <= 3/4 capacity
+ *   C4  an object's pins are the number of holdings and registrations that name it
  *   C5  retired memory is DESTROYED with no pins, or an old table
  *   C6  every AIPC_INTERNAL block is an object, a table, a holding, or on the retired list or an orphan
  *
@@ -63,7 +69,8 @@ typedef struct aipc_object_ref {
 /* pre: a new segment.  Allocates the first table. */
 aipc_status aipc_catalog_format(aipc_ctx *ctx);
 
-/* Constructs and pins.  AIPC_EXISTS when the name is taken: then *ref is the existing object, not pinned. */
+/* Constructs and pins.  AIPC_EXISTS when the name is taken: then *ref is the existing object, not pinned.  AIPC_PENDING when
+ * another's block may yet take it. */
 aipc_status aipc_construct(aipc_ctx *ctx, const aipc_object_spec *spec, aipc_object_ref *ref);
 /* Looks a name up without a lock.  AIPC_NOT_FOUND.  *ref may be destroyed at any time: pin it to use it.
  * A type is not compared: the caller does. */
@@ -76,25 +83,48 @@ aipc_status aipc_pin(aipc_ctx *ctx, aipc_object_ref *ref);
 /* Gives back a pin that stands in `slot`'s chain (one's own, or a dead participant's in recovery);
  * frees the object when it was destroyed and this was the last. */
 aipc_status aipc_unpin(aipc_ctx *ctx, uint32_t slot, uint64_t holding);
-/* Takes the name away and marks the object DESTROYED; AIPC_NOT_FOUND when that was done before.  Memory goes
- * with the last pin.  Waking whoever waits on the object is the caller's business (lock.h). */
+/* Takes the name away and marks the object DESTROYED; AIPC_NOT_FOUND when that was done before, AIPC_PENDING when another's
+ * block has done something to it.  Memory goes with the last pin.  As part of a block: at its end.  Waking whoever waits on the object is the caller's business (lock.h). */
 aipc_status aipc_destroy(aipc_ctx *ctx, const aipc_object_ref *ref);
 /* Fills a ref from an object's offset and serial (a pickle, a pin). Takes the lock. */
 aipc_status aipc_object_at(aipc_ctx *ctx, uint64_t object, uint64_t serial, aipc_object_ref *ref);
-bool aipc_object_destroyed(aipc_seg *seg, const aipc_object_ref *ref);
+/* Was the object of a handle destroyed?  By the block `mine` too, before its end; 0: by what is over. */
+bool aipc_object_gone(aipc_seg *seg, const aipc_object_ref *ref, uint64_t mine);
+static inline bool aipc_object_destroyed(aipc_seg *seg, const aipc_object_ref *ref) { return aipc_object_gone(seg, ref, 0); }
 
-typedef struct aipc_object_info {
-    aipc_object_ref ref;
-    char name[AIPC_NAME_MAX];
-    uint32_t name_size;
-    uint64_t pins;
-} aipc_object_info;
-/* Copies all named and unique objects as one consistent snapshot; AIPC_AGAIN when there are more than
- * `capacity` (*copied says how many): ask again with more room. */
-aipc_status aipc_catalog_list(aipc_ctx *ctx, aipc_object_info *infos, uint64_t capacity, uint64_t *copied);
+/* Which objects are wanted: of this kind (0: of both), with names that begin with `prefix`, are not less than `start`, and
+ * less than `stop`.  Bytes are compared.  NULL: any. */
+typedef struct aipc_wanted {
+    uint8_t kind;
+    const char *prefix, *start, *stop;
+    uint32_t prefix_size, start_size, stop_size;
+} aipc_wanted;
+/* One of the objects that were listed; name_size bytes of its name follow, and then, at a multiple of 8, the next one. */
+typedef struct aipc_listed {
+    uint64_t object, payload, serial, type, hash, size, pins;
+    uint32_t count;
+    uint16_t name_size;
+    uint8_t kind, reserved;
+} aipc_listed;
+typedef struct aipc_list {
+    void *room;       /* aligned to 8 */
+    uint64_t size;    /* bytes of it */
+    uint64_t used;    /* bytes that were needed, also when there was no room for them */
+    uint64_t objects; /* how many there are */
+} aipc_list;
+static inline uint64_t aipc_listed_size(uint32_t name_size) { return sizeof(aipc_listed) + ((name_size + 7u) & ~UINT64_C(7)); }
+/* Copies the wanted objects as one consistent snapshot.  AIPC_AGAIN when they need more room: list->used says how much.
+ * NAMED ones of an ordered index come in order, and cost nothing for those that are not wanted. */
+aipc_status aipc_catalog_list(aipc_ctx *ctx, const aipc_wanted *wanted, aipc_list *list);
+/* The same without the lock, in no order: for a reader, whose look tells whether it was true. */
+aipc_status aipc_catalog_list_seen(aipc_seg *seg, const aipc_wanted *wanted, aipc_list *list);
+/* How many there are. */
+aipc_status aipc_catalog_count(aipc_ctx *ctx, uint64_t *named, uint64_t *unique);
 
 /* Makes room for `names` without a later pause. */
 aipc_status aipc_catalog_reserve(aipc_ctx *ctx, uint64_t names);
+/* Gives back the room of the table that is not needed now. */
+aipc_status aipc_catalog_shrink(aipc_ctx *ctx);
 /* Frees what was retired and is no longer looked at; called by destroy, unpin and recovery. */
 aipc_status aipc_catalog_collect(aipc_ctx *ctx);
 

@@ -1,7 +1,7 @@
-/* Checks C1-C6 and D1-D2 (catalog.h, holdings.h), without memory of its own and without a false alarm.
+/* Checks C1-C6, D1-D2 and B1-B3 (catalog.h, holdings.h, pending.h), without memory of its own and without a false alarm.
  *
- * Phase 1, one hold of the catalog's lock: nothing of the catalog changes meanwhile, so C1-C5, D1 and D2 are
- * exact.  Pins are counted against holdings in as many walks of the chains as it takes to count a small
+ * Phase 1, one hold of the catalog's lock: nothing of the catalog changes meanwhile, so C1-C5, D1, D2 and B1-B3 are
+ * exact, and so is the ordered index (order.h).  Pins are counted against holdings in as many walks of the chains as it takes to count a small
  * hash table's worth of objects in each.
  *
  * Phase 2, one hold of the heap's lock: every INTERNAL block is classified by its own content (C6).  The catalog
@@ -13,7 +13,8 @@
  * only if nobody held that in between. */
 #include "catalog.h"
 #include "holdings.h"
-#include "names.h"
+#include "order.h"
+#include "pending.h"
 
 enum {
     FAR = 2048,     /* slots from home: a sound table at 3/4 load does not come near */
@@ -30,6 +31,8 @@ typedef struct check {
     uint64_t named_pins;    /* of the objects in the table */
     uint64_t pin_holdings;  /* all of them */
     uint64_t named_holdings; /* those of objects in the table */
+    uint64_t unique;         /* objects in the table */
+    uint64_t registrations, pending, named_pending; /* all; those that objects in the table need, and have */
     uint32_t acquisitions;  /* of the catalog's lock when phase 1 held it */
     /* phase 2 */
     uint64_t anonymous, pins;
@@ -43,6 +46,7 @@ static void found(check *c, const char *what, const void *where, uint64_t is, ui
 
 /* Acquire: phase 2 reads names of objects that were LIVE a moment ago. */
 static uint64_t state_of(const struct aipc_object *object) { return aipc_load_acquire64(&object->state); }
+static bool in_place(uint64_t state) { return state == AIPC_OBJECT_LIVE || aipc_state_pending(state); }
 static uint64_t pins_of(const struct aipc_object *object) { return aipc_load_relaxed64(&object->pins); }
 
 static uint64_t hash_of(const struct aipc_object *object) { return aipc_load_relaxed64(&object->hash); }
@@ -53,14 +57,33 @@ static aipc_key key_of(const struct aipc_object *object) {
 
 /* ---- C1, C2, C3: the table --------------------------------------------------------------------- */
 
+/* Probing for its name, those who see it find it; others' way leads past it. */
 static void check_unique(check *c, const aipc_names *names, const struct aipc_object *object, uint64_t index) {
     aipc_key key = key_of(object);
     aipc_place place;
-    uint64_t displacement = (index - key.hash) & (names->capacity - 1);
-    if (displacement > FAR)
+    uint64_t displacement = (index - key.hash) & (names->capacity - 1), epoch = aipc_load_relaxed64(&c->seg->catalog->epoch);
+    if (displacement > FAR) {
         found(c, "C2 name stands too far from its place", object, displacement, FAR);
-    else if (aipc_names_locate(c->seg, names, &key, &place) == AIPC_OK && place.slot != &names->table->slots[index])
-        found(c, "C2 probing does not end at the object", object, place.object, aipc_offset(c->seg, object));
+        return;
+    }
+    const uint64_t eyes[] = {0, epoch};
+    for (int i = 0; i < 2; i++) /* who is in no block, and who is in this one */
+        if (aipc_state_visible(state_of(object), epoch, eyes[i]) &&
+            aipc_names_locate(c->seg, names, &key, eyes[i], &place) == AIPC_OK && place.slot != &names->table->slots[index]) {
+            found(c, "C2 probing does not end at the object", object, place.object, aipc_offset(c->seg, object));
+            return;
+        }
+}
+
+/* Of a block that is open, or was just committed and is not settled yet. */
+static void check_state(check *c, const uint64_t *slot, const struct aipc_object *object) {
+    uint64_t state = state_of(object), epoch = aipc_load_relaxed64(&c->seg->catalog->epoch), block = epoch - (epoch + 1) % 2;
+    if (state == AIPC_OBJECT_LIVE) return;
+    if (!aipc_state_pending(state))
+        found(c, "C1 object in the table is not LIVE", slot, state, AIPC_OBJECT_LIVE);
+    else if (state >> 8 != block)
+        found(c, "C1 object in the table is of no open block", slot, state, block);
+    c->pending += (state & 255) == AIPC_OBJECT_BOTH ? 2 : 1;
 }
 
 static void check_slot(check *c, const aipc_names *names, uint64_t index, uint64_t word, uint64_t run) {
@@ -73,8 +96,8 @@ static void check_slot(check *c, const aipc_names *names, uint64_t index, uint64
     }
     c->named_pins += pins_of(object);
     if (ref.kind == AIPC_ANONYMOUS) found(c, "C1 anonymous object in the table", slot, ref.object, 0);
-    if (state_of(object) != AIPC_OBJECT_LIVE)
-        found(c, "C1 object in the table is not LIVE", slot, state_of(object), AIPC_OBJECT_LIVE);
+    c->unique += ref.kind == AIPC_UNIQUE;
+    check_state(c, slot, object);
     if (!aipc_object_hash_right(c->seg, object)) {
         found(c, "C1 object's hash", object, hash_of(object), 0);
         return;
@@ -111,6 +134,9 @@ static void check_table(check *c) {
         run = word == 0 ? 0 : run + 1;
     }
     if (live != count) found(c, "C3 count", &catalog->count, count, live);
+    if (c->unique != aipc_load_relaxed64(&catalog->unique))
+        found(c, "C3 unique instances", &catalog->unique, aipc_load_relaxed64(&catalog->unique), c->unique);
+    if (c->seg->ordered) aipc_order_check(c->seg, c->report, live - c->unique);
     if (tombstones != aipc_load_relaxed64(&catalog->tombstones))
         found(c, "C3 tombstones", &catalog->tombstones, aipc_load_relaxed64(&catalog->tombstones), tombstones);
     if ((live + tombstones) * 4 > names.capacity * 3)
@@ -131,9 +157,9 @@ static const struct aipc_holding *holding_at(aipc_seg *seg, uint64_t offset) {
 
 /* Visits the sound beginning of a slot's chain; ends on any bytes, because each record must name the one before
  * it, and no record can name two.  False: the chain does not end where it should. */
-static bool walk_chain(check *c, uint32_t slot, void (*visit)(check *c, const struct aipc_holding *record, void *arg),
-                       void *arg) {
-    uint64_t before = 0, offset = aipc_load_relaxed64(&c->seg->slots[slot].holdings);
+static bool walk_chain(check *c, const uint64_t *head,
+                       void (*visit)(check *c, const struct aipc_holding *record, void *arg), void *arg) {
+    uint64_t before = 0, offset = aipc_load_relaxed64(head);
     while (offset != 0) {
         const struct aipc_holding *record = holding_at(c->seg, offset);
         if (record == NULL || aipc_load_relaxed64(&record->prev) != before) return false;
@@ -157,7 +183,27 @@ static void check_pin(check *c, const struct aipc_holding *record, uint64_t targ
         return;
     }
     c->pin_holdings++;
-    if (state_of(object) == AIPC_OBJECT_LIVE && ref.kind != AIPC_ANONYMOUS) c->named_holdings++;
+    if (in_place(state_of(object)) && ref.kind != AIPC_ANONYMOUS) c->named_holdings++;
+}
+
+static void check_registration(check *c, const struct aipc_holding *record, void *arg) {
+    (void)arg;
+    aipc_object_ref ref;
+    uint64_t kind = aipc_load_relaxed64(&record->kind), target = aipc_load_relaxed64(&record->target);
+    uint64_t serial = kind >> 8, epoch = aipc_load_relaxed64(&c->seg->catalog->epoch);
+    c->registrations++;
+    if (!aipc_holding_registers(kind))
+        found(c, "D1 kind of a registration", record, kind, AIPC_HOLD_MADE);
+    else if (serial % 2 == 0 || serial > epoch)
+        found(c, "B2 block of a registration", record, serial, epoch);
+    check_pin(c, record, target);
+    const struct aipc_object *object = aipc_object_read(c->seg, target, &ref);
+    bool made = (kind & 255) == AIPC_HOLD_MADE;
+    if (object != NULL && made && serial == epoch && state_of(object) == AIPC_OBJECT_LIVE)
+        found(c, "B3 object of a block", object, state_of(object), serial);
+    if (object == NULL || ref.kind == AIPC_ANONYMOUS || state_of(object) >> 8 != serial) return;
+    uint64_t what = state_of(object) & 255;
+    c->named_pending += what == AIPC_OBJECT_BOTH || what == (made ? AIPC_OBJECT_NEW : AIPC_OBJECT_GONE);
 }
 
 static void check_owned(check *c, const struct aipc_holding *record, uint64_t target) {
@@ -201,7 +247,8 @@ static uint64_t scatter(uint64_t x) {
 static void count_holding(check *c, const struct aipc_holding *record, void *arg) {
     tally *t = arg;
     uint64_t target = aipc_load_relaxed64(&record->target), hash = scatter(target ^ c->seg->seed);
-    if (aipc_load_relaxed64(&record->kind) != AIPC_HOLD_PIN || target == 0) return;
+    uint64_t kind = aipc_load_relaxed64(&record->kind);
+    if ((kind != AIPC_HOLD_PIN && !aipc_holding_registers(kind)) || target == 0) return;
     if ((hash & (t->parts - 1)) != t->part) return;
     uint64_t at = hash >> 32;
     for (uint32_t i = 0; i < BUCKETS; i++, at++) {
@@ -222,7 +269,10 @@ static void check_pin_counts(check *c) {
         memset(t.target, 0, sizeof t.target);
         memset(t.holdings, 0, sizeof t.holdings);
         t.overflowed = false;
-        for (uint32_t slot = 0; slot < slots_used(c->seg); slot++) (void)walk_chain(c, slot, count_holding, &t);
+        for (uint32_t slot = 0; slot < slots_used(c->seg); slot++) {
+            (void)walk_chain(c, &c->seg->slots[slot].holdings, count_holding, &t);
+            (void)walk_chain(c, &c->seg->slots[slot].registrations, count_holding, &t);
+        }
         for (uint32_t i = 0; i < BUCKETS && !t.overflowed; i++) {
             aipc_object_ref ref;
             const struct aipc_object *object = t.target[i] == 0 ? NULL : aipc_object_read(c->seg, t.target[i], &ref);
@@ -232,14 +282,29 @@ static void check_pin_counts(check *c) {
     }
 }
 
+static void check_chain(check *c, uint32_t slot, const uint64_t *head,
+                        void (*visit)(check *c, const struct aipc_holding *record, void *arg)) {
+    bool free = aipc_life_state(aipc_load_seq_cst64(&c->seg->slots[slot].life)) == AIPC_SLOT_FREE;
+    uint64_t first = aipc_load_relaxed64(head);
+    if (free && first != 0) found(c, "D1 free slot has holdings", head, first, 0);
+    if (!walk_chain(c, head, visit, NULL)) found(c, "D1 chain of holdings is broken", head, first, 0);
+}
+
+static void check_block(check *c) {
+    const struct aipc_catalog *catalog = c->seg->catalog;
+    uint64_t epoch = aipc_load_relaxed64(&catalog->epoch), owner = aipc_load_relaxed64(&catalog->owner);
+    if ((epoch % 2 != 0) != (owner != 0)) found(c, "B1 owner of the atomic block", &catalog->owner, owner, epoch);
+    if (aipc_load_relaxed64(&catalog->pending) != c->registrations)
+        found(c, "B2 registrations", &catalog->pending, aipc_load_relaxed64(&catalog->pending), c->registrations);
+    if (c->pending != c->named_pending) found(c, "B3 objects of a block", catalog, c->pending, c->named_pending);
+}
+
 static void check_holdings(check *c) {
     for (uint32_t slot = 0; slot < slots_used(c->seg); slot++) {
-        uint64_t *head = &c->seg->slots[slot].holdings;
-        bool free = aipc_life_state(aipc_load_seq_cst64(&c->seg->slots[slot].life)) == AIPC_SLOT_FREE;
-        uint64_t first = aipc_load_relaxed64(head);
-        if (free && first != 0) found(c, "D1 free slot has holdings", head, first, 0);
-        if (!walk_chain(c, slot, check_holding, NULL)) found(c, "D1 chain of holdings is broken", head, first, 0);
+        check_chain(c, slot, &c->seg->slots[slot].holdings, check_holding);
+        check_chain(c, slot, &c->seg->slots[slot].registrations, check_registration);
     }
+    check_block(c);
     check_pin_counts(c);
     /* Every object that holdings name was counted above: what is missing here has pins and no holdings. */
     if (c->named_pins != c->named_holdings)
@@ -303,21 +368,28 @@ static bool is_linked_holding(aipc_seg *seg, uint64_t block) {
     const struct aipc_holding *record = holding_at(seg, block);
     if (record == NULL) return false;
     uint64_t kind = aipc_load_relaxed64(&record->kind), prev = aipc_load_relaxed64(&record->prev);
-    if (kind != AIPC_HOLD_PIN && kind != AIPC_HOLD_BLOCK) return false;
+    if (kind != AIPC_HOLD_PIN && kind != AIPC_HOLD_BLOCK && !aipc_holding_registers(kind)) return false;
     if (prev != 0) {
         const struct aipc_holding *before = aipc_at(seg, prev, sizeof *before);
         return before != NULL && aipc_load_relaxed64(&before->next) == block;
     }
     for (uint32_t slot = 0; slot < slots_used(seg); slot++)
-        if (aipc_load_relaxed64(&seg->slots[slot].holdings) == block) return true;
+        if (aipc_load_relaxed64(&seg->slots[slot].holdings) == block ||
+            aipc_load_relaxed64(&seg->slots[slot].registrations) == block)
+            return true;
     return false;
 }
 
-/* Does looking the object up by its own name lead back to it?  Without the lock: the answer of a moment. */
+/* Does looking the object up by its own name lead back to it?  Without the lock: the answer of a moment.  One that a block
+ * has put into the place of another does not stand where its name leads: its slot is looked for. */
 static bool is_in_table(aipc_ctx *ctx, const struct aipc_object *object, uint64_t block) {
     aipc_object_ref ref;
+    aipc_names names;
     aipc_key key = key_of(object);
-    return aipc_names_lookup(ctx, &key, &ref) == AIPC_OK && ref.object == block;
+    if (aipc_names_lookup(ctx, &key, &ref) == AIPC_OK && ref.object == block) return true;
+    return aipc_state_pending(state_of(object)) &&
+           aipc_names_view(ctx->seg, aipc_load_acquire64(&ctx->seg->catalog->table), &names) == AIPC_OK &&
+           aipc_names_slot_of(&names, key.hash, block) != NULL;
 }
 
 /* By content alone, with or without the lock. */
@@ -329,7 +401,7 @@ static bool has_its_place(check *c, uint64_t block, const struct aipc_object **l
     if (object != NULL && aipc_object_hash_right(c->seg, object)) {
         *live = object;
         if (state_of(object) == AIPC_OBJECT_DESTROYED) return pins_of(object) != 0; /* a zombie */
-        if (state_of(object) != AIPC_OBJECT_LIVE) return false;
+        if (!in_place(state_of(object))) return false;
         return ref.kind == AIPC_ANONYMOUS || is_in_table(c->ctx, object, block);
     }
     return is_linked_holding(c->seg, block);
@@ -343,7 +415,7 @@ static bool visit_block(void *arg, const aipc_block_info *block) {
         if (c->suspects < SUSPECTS) c->suspect[c->suspects++] = block->payload;
     } else if (object != NULL) {
         c->pins += pins_of(object);
-        c->anonymous += aipc_label_of(object).kind == AIPC_ANONYMOUS && state_of(object) == AIPC_OBJECT_LIVE;
+        c->anonymous += aipc_label_of(object).kind == AIPC_ANONYMOUS && in_place(state_of(object));
     }
     return true;
 }

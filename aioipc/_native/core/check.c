@@ -17,6 +17,8 @@ static void check_header(aipc_seg *seg, aipc_report *report) {
         aipc_report_add(report, "G2 max_size", offsetof(struct aipc_header, max_size), header->max_size, seg->mapped);
     if (header->seed != seg->seed)
         aipc_report_add(report, "G2 seed", offsetof(struct aipc_header, seed), header->seed, seg->seed);
+    if (((header->flags & AIPC_FLAG_ORDERED) != 0) != (seg->ordered != 0))
+        aipc_report_add(report, "G2 index", offsetof(struct aipc_header, flags), header->flags, seg->ordered);
     if (header->participants != seg->participants || header->nodes != seg->node_count)
         aipc_report_add(report, "G2 participants and nodes", offsetof(struct aipc_header, participants),
                         header->participants, seg->participants);
@@ -41,9 +43,9 @@ static void check_slots(aipc_seg *seg, aipc_report *report) {
                             aipc_load_relaxed32(&slot->contexts_used), AIPC_CONTEXTS);
         if (aipc_life_state(life) != AIPC_SLOT_FREE) continue;
         /* Its last owner, or who recovered it, has given everything back (R2). */
-        if (aipc_load_relaxed64(&slot->holdings) != 0 && aipc_load_acquire64(&slot->life) == life)
-            aipc_report_add(report, "R2 holdings of a free slot", aipc_offset(seg, slot),
-                            aipc_load_relaxed64(&slot->holdings), 0);
+        uint64_t held = aipc_load_relaxed64(&slot->holdings) | aipc_load_relaxed64(&slot->registrations);
+        if (held != 0 && aipc_load_acquire64(&slot->life) == life)
+            aipc_report_add(report, "R2 holdings of a free slot", aipc_offset(seg, slot), held, 0);
     }
 }
 
@@ -161,6 +163,10 @@ static aipc_status lasting(aipc_ctx *ctx, aipc_report *report, aipc_status (*loo
     }
 }
 
+static aipc_status check_turn(aipc_ctx *ctx, aipc_report *report) {
+    return aipc_lock_check(ctx, &ctx->seg->catalog->turn, report);
+}
+
 aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
     aipc_seg *seg = ctx->seg;
     uint32_t recovered;
@@ -174,6 +180,7 @@ aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
     if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
     status = check_domain(ctx, &seg->waits->domain, report);
     if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, aipc_waits_check));
+    if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, check_turn));
     if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
     status = check_domain(ctx, &seg->catalog->domain, report);
     if (status == AIPC_OK) status = noted(ctx, report, aipc_catalog_check(ctx, report));

@@ -42,7 +42,8 @@ static uint64_t layout_hash(void) {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     FOLD(sizeof(struct aipc_header)); FOLD(offsetof(struct aipc_header, size));
     FOLD(sizeof(struct aipc_domain)); FOLD(sizeof(struct aipc_heap)); FOLD(offsetof(struct aipc_heap, bins));
-    FOLD(sizeof(struct aipc_catalog)); FOLD(sizeof(struct aipc_table)); FOLD(sizeof(struct aipc_object));
+    FOLD(sizeof(struct aipc_catalog)); FOLD(offsetof(struct aipc_catalog, turn)); FOLD(AIPC_LEVELS);
+    FOLD(offsetof(struct aipc_slot, registrations)); FOLD(sizeof(struct aipc_table)); FOLD(sizeof(struct aipc_object));
     FOLD(offsetof(struct aipc_object, name)); FOLD(sizeof(struct aipc_holding));
     FOLD(sizeof(struct aipc_waits)); FOLD(sizeof(struct aipc_node)); FOLD(offsetof(struct aipc_node, got));
     FOLD(sizeof(struct aipc_lock));
@@ -83,6 +84,7 @@ aipc_status aipc_header_write(aipc_seg *seg, const aipc_create_options *options,
     aipc_store_release64(&header->size, options->size); /* SYNC segment-size */
     header->state = AIPC_STATE_READY;
     seg->seed = header->seed;
+    seg->ordered = (options->flags & AIPC_FLAG_ORDERED) != 0;
     return AIPC_OK;
 }
 

@@ -284,7 +284,7 @@ void aipc_holders_list(aipc_seg *seg, aipc_holder *holders, uint64_t capacity, u
     *count = s.count;
 }
 
-aipc_status aipc_holders_object(aipc_seg *seg, const aipc_holder *holder, aipc_object_info *info) {
+aipc_status aipc_holders_object(aipc_seg *seg, const aipc_holder *holder, aipc_held_object *info) {
     const struct aipc_object *object = aipc_object_read(seg, holder->object, &info->ref);
     if (object == NULL || info->ref.serial != holder->serial) return AIPC_NOT_FOUND;
     info->name_size = aipc_label_of(object).name_size & AIPC_NAME_MAX; /* what was read before is within it */

@@ -29,6 +29,12 @@ typedef struct aipc_holder {
 void aipc_holders_list(aipc_seg *seg, aipc_holder *holders, uint64_t capacity, uint64_t *count);
 
 /* What is to be said of the object of a record; AIPC_NOT_FOUND when it has gone since. */
-aipc_status aipc_holders_object(aipc_seg *seg, const aipc_holder *holder, aipc_object_info *info);
+typedef struct aipc_held_object {
+    aipc_object_ref ref;
+    char name[AIPC_NAME_MAX];
+    uint32_t name_size;
+    uint64_t pins;
+} aipc_held_object;
+aipc_status aipc_holders_object(aipc_seg *seg, const aipc_holder *holder, aipc_held_object *info);
 
 #endif

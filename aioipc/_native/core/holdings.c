@@ -12,9 +12,13 @@ static struct aipc_holding *record_at(aipc_seg *seg, uint64_t offset) {
     return (void *)(seg->base + offset);
 }
 
+static uint64_t *chain_of(aipc_seg *seg, uint32_t slot, uint64_t kind) {
+    return aipc_holding_registers(kind) ? &seg->slots[slot].registrations : &seg->slots[slot].holdings;
+}
+
 aipc_status aipc_holding_link(aipc_tx *tx, uint32_t slot, uint64_t record, uint64_t kind, uint64_t target) {
     aipc_seg *seg = tx->seg;
-    uint64_t *head = &seg->slots[slot].holdings;
+    uint64_t *head = chain_of(seg, slot, kind);
     uint64_t first = aipc_load_relaxed64(head);
     struct aipc_holding *fresh = (void *)(seg->base + record);
     /* The record's own fields are nobody's yet: they need no log. */
@@ -42,7 +46,7 @@ aipc_status aipc_holding_unlink(aipc_tx *tx, uint32_t slot, uint64_t record) {
 
     if ((next_offset != 0 && next == NULL) || (prev_offset != 0 && prev == NULL))
         return aipc_corrupt(seg, "D1 holding's links", gone, next_offset, prev_offset);
-    uint64_t *to_it = prev == NULL ? &seg->slots[slot].holdings : &prev->next;
+    uint64_t *to_it = prev == NULL ? chain_of(seg, slot, aipc_load_relaxed64(&gone->kind)) : &prev->next;
     if (aipc_load_relaxed64(to_it) != record)
         return aipc_corrupt(seg, "D1 holding's predecessor", to_it, aipc_load_relaxed64(to_it), record);
     if (next != NULL && aipc_load_relaxed64(&next->prev) != record)

@@ -3,14 +3,21 @@
  * A pin keeps a destroyed object's memory; an owned block is freed with its owner.  Both are records
  * in the catalog's domain, linked and unlinked by one transaction each.
  *
- *   D1  the chain of each slot is doubly linked, its records are AIPC_INTERNAL blocks of 32 bytes or more
+ * What an atomic block has done to objects are records too, in a chain of their own (pending.h).
+ *
+ *   D1  the chains of each slot are doubly linked, its records are AIPC_INTERNAL blocks of 32 bytes or more
  *   D2  each PIN names an object that counts it (C4); each BLOCK names a used AIPC_OWNED block whose last
- *       payload word is the record's offset
+ *       payload word is the record's offset; each MADE and UNMADE an object that counts it too
  */
 #ifndef AIPC_HOLDINGS_H
 #define AIPC_HOLDINGS_H
 
 #include "heap.h"
+
+/* Does a record of this kind stand among the slot's registrations?  Then the bits above say for which block. */
+static inline bool aipc_holding_registers(uint64_t kind) {
+    return (kind & 255) == AIPC_HOLD_MADE || (kind & 255) == AIPC_HOLD_UNMADE;
+}
 
 /* Within a catalog transaction: link `record` (a fresh block, payload offset) into the own slot's chain /
  * unlink it from `slot`'s.  AIPC_CORRUPT when the links contradict each other. */

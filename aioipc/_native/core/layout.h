@@ -65,7 +65,7 @@ struct aipc_domain {
 
 /* ---- header ------------------------------------------------------------------------------------ */
 enum { AIPC_STATE_READY = 1, AIPC_STATE_DEAD = 2 };
-enum { AIPC_FLAG_LAST_DETACH = 1u };
+enum { AIPC_FLAG_LAST_DETACH = 1u, AIPC_FLAG_ORDERED = 2u };
 enum { AIPC_BEST_FIT = 1, AIPC_TLSF = 2, AIPC_SEQ_FIT = 3 }; /* how free blocks are found: heap.h */
 
 struct aipc_header {
@@ -127,8 +127,10 @@ struct aipc_slot {
     uint32_t contexts_used; /* high-water mark: bounds scans of this slot's contexts */
     uint64_t bells_made;    /* RMW by the owner: bit b is set before FIFO b is made; recovery removes them */
     uint64_t holdings;      /* under catalog: chain of aipc_holding, what to give back at death */
+    uint64_t registrations; /* under catalog: chain of aipc_holding, what its atomic block has done to objects (pending.h),
+                               the latest first */
     uint32_t pins_used;     /* high-water mark: bounds scans of `pinned` */
-    uint32_t reserved[15];
+    uint32_t reserved[13];
     uint64_t pinned[AIPC_PINS]; /* lock-free, seq_cst: payload offsets of blocks that this process looks at for long
                                    (retire.h).  Written by the owner; its recoverer sets them to 0. */
     struct aipc_bell bells[AIPC_BELLS];
@@ -171,20 +173,16 @@ struct aipc_heap {
 
 /* ---- catalog: names, objects, holdings --------------------------------------------------------- */
 enum { AIPC_NAMED = 1, AIPC_UNIQUE = 2, AIPC_ANONYMOUS = 3 };
-enum { AIPC_OBJECT_LIVE = 1, AIPC_OBJECT_DESTROYED = 2 };
-
-struct aipc_catalog {
-    struct aipc_domain domain;
-    uint64_t table;        /* lock-free readers (hazard 0), published under catalog: payload offset of the
-                              current aipc_table */
-    uint64_t count;        /* under catalog: live names */
-    uint64_t tombstones;   /* under catalog */
-    uint64_t retired;      /* under catalog: unlinked payloads that a reader may still look at, chained
-                              through their first word */
-    uint64_t next_serial;  /* under catalog */
-    uint64_t anonymous;    /* under catalog: number of live anonymous objects */
-    uint64_t reserved[2];
+/* What an object is: the low byte of its state.  NEW, GONE and BOTH are what an atomic block makes of one: the bits above
+ * are the block's serial, see pending.h. */
+enum {
+    AIPC_OBJECT_LIVE = 1,
+    AIPC_OBJECT_DESTROYED = 2,
+    AIPC_OBJECT_NEW = 3,  /* the block constructed it */
+    AIPC_OBJECT_GONE = 4, /* the block destroyed it */
+    AIPC_OBJECT_BOTH = 5  /* first the one, then the other */
 };
+enum { AIPC_LEVELS = 12 }; /* of the ordered index: one in four names reaches the next */
 
 /* Open addressing, linear probing.  A slot is 0 (never used), 1 (tombstone) or
  * tag 16 | offset 48 of an object; slots are lock-free for readers. */
@@ -201,19 +199,23 @@ struct aipc_object {
     uint64_t type;         /* AIPC_TYPE_* of a built-in, else a hash of the type's description */
     uint64_t serial;       /* never repeats in this segment: tells a reused address from a stale handle */
     uint64_t size;         /* bytes of payload asked for */
-    uint64_t state;        /* lock-free readers, redo-published under catalog: LIVE, then DESTROYED */
-    uint64_t pins;         /* under catalog: holdings of kind PIN that name it */
+    uint64_t state;        /* lock-free readers, redo-published under catalog: LIVE, then DESTROYED; before and between
+                              them what a block makes of it */
+    uint64_t pins;         /* under catalog: holdings of the kinds PIN, MADE and UNMADE that name it */
     uint32_t count;        /* elements (arrays), 1 otherwise */
     uint16_t name_size;
     uint8_t kind;
     uint8_t reserved;
-    char name[];           /* padded with zeros to 16 bytes; the payload follows */
+    char name[];           /* padded with zeros to 16 bytes.  In a segment with an ordered index then, when it is NAMED, its
+                              place in there (order.h), padded likewise.  The payload follows */
 };
 
-enum { AIPC_HOLD_PIN = 1, AIPC_HOLD_BLOCK = 2 };
+enum { AIPC_HOLD_PIN = 1, AIPC_HOLD_BLOCK = 2, AIPC_HOLD_MADE = 4, AIPC_HOLD_UNMADE = 6 };
 
 /* One thing a participant holds: an object it has a handle on (PIN: counted in the object's pins), or
- * a block it owns (BLOCK: freed when it dies).  Doubly linked from slot.holdings.  All under catalog. */
+ * a block it owns (BLOCK: freed when it dies).  Doubly linked from slot.holdings.  Or what its atomic block did to an object,
+ * which stays in place for that (counted in the object's pins): constructed it (MADE), destroyed it (UNMADE).  Doubly linked
+ * from slot.registrations.  All under catalog. */
 struct aipc_holding {
     uint64_t next, prev;
     uint64_t kind;
@@ -284,6 +286,28 @@ struct aipc_leader {
     struct aipc_lock lock;
     uint64_t term;       /* lock-free readers.  RMW by each leader before it knows that it leads: never the same for two */
     uint64_t reserved[3];
+};
+
+/* ---- the catalog itself --------------------------------------------------------------------------- */
+struct aipc_catalog {
+    struct aipc_domain domain;
+    uint64_t table;        /* lock-free readers (hazard 0), published under catalog: payload offset of the
+                              current aipc_table */
+    uint64_t count;        /* under catalog: objects in the table */
+    uint64_t tombstones;   /* under catalog */
+    uint64_t retired;      /* under catalog: unlinked payloads that a reader may still look at, chained
+                              through their first word */
+    uint64_t next_serial;  /* under catalog */
+    uint64_t anonymous;    /* under catalog: number of live anonymous objects */
+    uint64_t epoch;        /* lock-free readers, published under catalog; only grows.  Odd: the serial of the atomic block that
+                              is open.  The store of the next even number is the block's commit */
+    uint64_t pending;      /* under catalog: registrations in the chains of all slots */
+    uint64_t unique;       /* under catalog: how many of `count` are unique instances */
+    uint64_t owner;        /* under catalog, by redo: identity of the participant whose block is open, 0: none */
+    uint64_t reserved[6];
+    struct aipc_lock turn; /* who may have a block open (pending.h) */
+    uint64_t first[AIPC_LEVELS]; /* under catalog: the ordered index (order.h); 0 in a segment without one */
+    uint64_t reserved1[4];
 };
 
 /* ---- the other things to wait for ---------------------------------------------------------------- */
@@ -528,7 +552,7 @@ AIPC_CHECK_SIZE(aipc_header, 192);
 AIPC_CHECK_SIZE(aipc_slot, 128 + 8 * AIPC_PINS + 16 * AIPC_BELLS);
 AIPC_CHECK_SIZE(aipc_context, 128);
 AIPC_CHECK_SIZE(aipc_heap, 1088 + 32 + 48 + 8 * AIPC_BINS + 48);
-AIPC_CHECK_SIZE(aipc_catalog, 1088 + 64);
+AIPC_CHECK_SIZE(aipc_catalog, 1088 + 128 + 64 + 8 * AIPC_LEVELS + 32);
 AIPC_CHECK_SIZE(aipc_object, 64);
 AIPC_CHECK_SIZE(aipc_holding, 32);
 AIPC_CHECK_SIZE(aipc_waits, 1088 + 64);

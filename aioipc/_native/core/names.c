@@ -30,12 +30,13 @@ struct aipc_object *aipc_object_read(aipc_seg *seg, uint64_t offset, aipc_object
 
     struct aipc_object *object = (void *)(seg->base + offset);
     aipc_label label = aipc_label_of(object);
-    uint64_t header = aipc_object_header_size(label.name_size);
+    uint64_t hash = aipc_load_relaxed64(&object->hash);
+    uint64_t header = aipc_object_head(seg, label.kind, label.name_size, hash);
     *ref = (aipc_object_ref){.object = offset, .payload = offset + header, .kind = label.kind,
                              .size = aipc_load_relaxed64(&object->size),
                              .type = aipc_load_relaxed64(&object->type),
                              .serial = aipc_load_relaxed64(&object->serial),
-                             .hash = aipc_load_relaxed64(&object->hash),
+                             .hash = hash,
                              .count = aipc_load_relaxed32(&object->count)};
     if (label.kind < AIPC_NAMED || label.kind > AIPC_ANONYMOUS || label.name_size > AIPC_NAME_MAX) return NULL;
     if (header > usable || ref->size > usable - header) return NULL;
@@ -56,6 +57,16 @@ bool aipc_object_hash_right(aipc_seg *seg, const struct aipc_object *object) {
     return aipc_load_relaxed64(&object->hash) == hash;
 }
 
+/* A slot with the tag of a key leads to an object with another name: one time in 65,536, or because the object is
+ * damaged.  Then it must not pass for another one: there would soon be two of that name. */
+static aipc_status check_other(aipc_seg *seg, uint64_t offset, const aipc_key *key) {
+    aipc_object_ref ref;
+    const struct aipc_object *object = aipc_object_read(seg, offset, &ref);
+    if (object != NULL && aipc_slot_may_be(aipc_slot_word(ref.hash, offset), key->hash) && aipc_object_hash_right(seg, object))
+        return AIPC_OK;
+    return aipc_corrupt(seg, "C1 slot leads to a damaged object", seg->base + offset, ref.hash, key->hash);
+}
+
 /* Does the block named by a slot word bear the key?  Its bytes may be anything, but stay where they are. */
 static aipc_status compare(aipc_seg *seg, uint64_t offset, const aipc_key *key, bool *same) {
     const struct aipc_object *object = aipc_at(seg, offset, sizeof *object);
@@ -65,7 +76,7 @@ static aipc_status compare(aipc_seg *seg, uint64_t offset, const aipc_key *key, 
     *same = aipc_load_relaxed64(&object->hash) == key->hash && label.name_size == key->size &&
             label.kind == key->kind && aipc_at(seg, offset, reach) != NULL &&
             memcmp(object->name, key->name, key->size) == 0;
-    return AIPC_OK;
+    return *same ? AIPC_OK : check_other(seg, offset, key);
 }
 
 /* ---- tables ------------------------------------------------------------------------------------ */
@@ -105,8 +116,19 @@ typedef struct lookup {
     uint32_t changes; /* slots that changed between two looks */
 } lookup;
 
+/* An object with the key's name: is it there for who asks?  AIPC_AGAIN: look again.  A state that is the same before and
+ * after the epoch was read belongs to it: one that came back meanwhile did so in one block, where the epoch stands still. */
+static aipc_status look_at_state(lookup *l, const struct aipc_object *object) {
+    uint64_t state = aipc_load_seq_cst64(&object->state), epoch;
+    if (state == AIPC_OBJECT_LIVE) return AIPC_OK;
+    if (!aipc_state_pending(state)) return AIPC_AGAIN; /* destroyed since, and so the slot is another's */
+    epoch = aipc_load_seq_cst64(&l->ctx->seg->catalog->epoch); /* SYNC block-epoch */
+    if (aipc_load_seq_cst64(&object->state) != state) return AIPC_AGAIN;
+    return aipc_state_visible(state, epoch, l->ctx->block) ? AIPC_OK : AIPC_NOT_FOUND;
+}
+
 /* The slot word `word` has the key's tag.  AIPC_OK: it is the key's, and *ref is filled.  AIPC_NOT_FOUND: another
- * name's.  AIPC_AGAIN: the slot changed, look at it again, or the table did (then *swapped). */
+ * name's, or not there for who asks.  AIPC_AGAIN: the slot changed, look at it again, or the table did (then *swapped). */
 static aipc_status look_closer(lookup *l, const uint64_t *slot, uint64_t word, aipc_object_ref *ref, bool *swapped) {
     aipc_seg *seg = l->ctx->seg;
     uint64_t offset = word & AIPC_SLOT_OFFSET;
@@ -123,9 +145,9 @@ static aipc_status look_closer(lookup *l, const uint64_t *slot, uint64_t word, a
     aipc_status status = compare(seg, offset, l->key, &same);
     if (status != AIPC_OK) return status;
     if (!same) return AIPC_NOT_FOUND;
-    if (aipc_object_read(seg, offset, ref) == NULL)
-        return aipc_corrupt(seg, "C1 slot leads to no object", slot, word, 0);
-    return AIPC_OK;
+    const struct aipc_object *object = aipc_object_read(seg, offset, ref);
+    if (object == NULL) return aipc_corrupt(seg, "C1 slot leads to no object", slot, word, 0);
+    return look_at_state(l, object);
 }
 
 static aipc_status probe(lookup *l, aipc_object_ref *ref) {
@@ -147,14 +169,17 @@ static aipc_status probe(lookup *l, aipc_object_ref *ref) {
     return AIPC_NOT_FOUND;
 }
 
-/* AIPC_AGAIN: the table was replaced. */
+/* AIPC_AGAIN: the table was replaced; or a block has begun or ended, and may have put another object in the place of one
+ * while we looked for either. */
 static aipc_status lookup_once(lookup *l, aipc_object_ref *ref) {
     aipc_seg *seg = l->ctx->seg;
+    uint64_t epoch = aipc_load_seq_cst64(&seg->catalog->epoch); /* SYNC block-epoch */
     uint64_t offset = aipc_load_acquire64(&seg->catalog->table); /* SYNC name-publish */
     (void)aipc_exchange_seq_cst64(&l->ctx->shared->hazard[0], offset); /* SYNC hazard */
     if (aipc_load_seq_cst64(&seg->catalog->table) != offset) return AIPC_AGAIN;
     aipc_status status = aipc_names_view(seg, offset, &l->names);
-    return status == AIPC_OK ? probe(l, ref) : status;
+    if (status == AIPC_OK) status = probe(l, ref);
+    return status == AIPC_NOT_FOUND && aipc_load_seq_cst64(&seg->catalog->epoch) != epoch ? AIPC_AGAIN : status;
 }
 
 aipc_status aipc_names_lookup(aipc_ctx *ctx, const aipc_key *key, aipc_object_ref *ref) {
@@ -171,7 +196,21 @@ aipc_status aipc_names_lookup(aipc_ctx *ctx, const aipc_key *key, aipc_object_re
 
 /* ---- under the lock ---------------------------------------------------------------------------- */
 
-aipc_status aipc_names_locate(aipc_seg *seg, const aipc_names *names, const aipc_key *key, aipc_place *place) {
+/* The object in a slot has the key's name. */
+static aipc_status locate_object(aipc_seg *seg, uint64_t *slot, uint64_t word, uint64_t mine, aipc_place *place) {
+    aipc_object_ref ref;
+    const struct aipc_object *object = aipc_object_read(seg, word & AIPC_SLOT_OFFSET, &ref);
+    uint64_t state = object == NULL ? 0 : aipc_state_of(object), epoch = aipc_load_relaxed64(&seg->catalog->epoch);
+    if (state != AIPC_OBJECT_LIVE && !aipc_state_pending(state))
+        return aipc_corrupt(seg, "C1 slot leads to no object", slot, word, state);
+    if (aipc_state_visible(state, epoch, mine))
+        *place = (aipc_place){.slot = slot, .word = word, .object = ref.object};
+    else if (state >> 8 == epoch && epoch != mine)
+        place->pending = true;
+    return AIPC_OK;
+}
+
+aipc_status aipc_names_locate(aipc_seg *seg, const aipc_names *names, const aipc_key *key, uint64_t mine, aipc_place *place) {
     uint64_t mask = names->capacity - 1;
     uint64_t at = key->hash & mask;
     *place = (aipc_place){0};
@@ -181,13 +220,15 @@ aipc_status aipc_names_locate(aipc_seg *seg, const aipc_names *names, const aipc
         if (aipc_slot_may_be(word, key->hash)) {
             bool same = false;
             aipc_status status = compare(seg, word & AIPC_SLOT_OFFSET, key, &same);
-            if (status != AIPC_OK) return status;
-            if (!same) continue;
-            *place = (aipc_place){.slot = slot, .word = word, .object = word & AIPC_SLOT_OFFSET};
-            return AIPC_OK;
+            if (status == AIPC_OK && same) status = locate_object(seg, slot, word, mine, place);
+            if (status != AIPC_OK || place->object != 0) return status;
+            continue;
         }
         if (word > AIPC_TOMBSTONE) continue;
-        if (place->slot == NULL) *place = (aipc_place){.slot = slot, .word = word};
+        if (place->slot == NULL) {
+            place->slot = slot;
+            place->word = word;
+        }
         if (word == 0) return AIPC_OK;
     }
     return AIPC_OK;

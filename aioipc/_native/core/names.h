@@ -32,7 +32,8 @@ typedef struct aipc_names {
 typedef struct aipc_place {
     uint64_t *slot;  /* NULL: the table is full to the last slot, which C3 forbids */
     uint64_t word;   /* what the slot holds: the object's word, 0 or a tombstone */
-    uint64_t object; /* 0: the key is not in the table */
+    uint64_t object; /* 0: the key is not there, for who asks */
+    bool pending;    /* and it may be, if another's block commits */
 } aipc_place;
 
 static inline uint64_t aipc_slot_word(uint64_t hash, uint64_t object) {
@@ -45,9 +46,17 @@ static inline bool aipc_slot_may_be(uint64_t word, uint64_t hash) {
 /* Named and unique objects are hashed apart: separate namespaces do not crowd each other's slots. */
 aipc_key aipc_key_of(const aipc_seg *seg, uint8_t kind, const char *name, uint32_t size);
 
-/* Bytes of the object's header with its padded name: where the payload starts. */
-static inline uint64_t aipc_object_header_size(uint32_t name_size) {
+/* Where behind an object its place in the ordered index is; how many words that has. */
+static inline uint64_t aipc_object_tower(uint32_t name_size) {
     return sizeof(struct aipc_object) + ((name_size + 15u) & ~UINT64_C(15));
+}
+static inline uint32_t aipc_object_levels(const aipc_seg *seg, uint8_t kind, uint64_t hash) {
+    uint64_t dice = hash >> 24 | UINT64_C(1) << (2 * AIPC_LEVELS - 2); /* bits that neither tag nor place is made of */
+    return seg->ordered && kind == AIPC_NAMED ? 1 + (uint32_t)__builtin_ctzll(dice) / 2 : 0;
+}
+/* Bytes of the object's header with its padded name and that place: where the payload starts. */
+static inline uint64_t aipc_object_head(const aipc_seg *seg, uint8_t kind, uint32_t name_size, uint64_t hash) {
+    return aipc_object_tower(name_size) + ((aipc_object_levels(seg, kind, hash) * 8u + 15u) & ~UINT64_C(15));
 }
 
 /* The half word of an object that says what its name is.  Read and written as one: a stale handle may lead to a
@@ -72,6 +81,21 @@ static inline void aipc_label_set(struct aipc_object *object, aipc_label label) 
     aipc_store_relaxed32((uint32_t *)(void *)&object->name_size, word);
 }
 
+/* Is an object of this state there, to who is in the block `mine` (0: in none) while the epoch is this? */
+static inline bool aipc_state_visible(uint64_t state, uint64_t epoch, uint64_t mine) {
+    uint64_t block = state >> 8;
+    switch (state & 255) {
+    case AIPC_OBJECT_LIVE: return block == 0;
+    case AIPC_OBJECT_NEW: return block != epoch || block == mine;
+    case AIPC_OBJECT_GONE: return block == epoch && block != mine;
+    default: return false;
+    }
+}
+static inline uint64_t aipc_state_of(const struct aipc_object *object) { return aipc_load_acquire64(&object->state); }
+static inline bool aipc_state_pending(uint64_t state) {
+    return (state & 255) >= AIPC_OBJECT_NEW && (state & 255) <= AIPC_OBJECT_BOTH;
+}
+
 /* Starts loading an object, whatever `offset` is: its block's header and fields, its name. */
 static inline void aipc_object_fetch(const aipc_seg *seg, uint64_t offset) {
     if (offset - AIPC_BLOCK_OVERHEAD >= seg->mapped) return;
@@ -94,8 +118,8 @@ uint64_t aipc_names_table_size(uint64_t capacity);
 /* Lock-free.  AIPC_NOT_FOUND; AIPC_AGAIN when tables were swapped under it time and again. */
 aipc_status aipc_names_lookup(aipc_ctx *ctx, const aipc_key *key, aipc_object_ref *ref);
 
-/* Under the catalog's lock. */
-aipc_status aipc_names_locate(aipc_seg *seg, const aipc_names *names, const aipc_key *key, aipc_place *place);
+/* Under the catalog's lock.  `mine`: the block of who asks. */
+aipc_status aipc_names_locate(aipc_seg *seg, const aipc_names *names, const aipc_key *key, uint64_t mine, aipc_place *place);
 /* The slot with exactly this object, NULL when there is none. */
 uint64_t *aipc_names_slot_of(const aipc_names *names, uint64_t hash, uint64_t object);
 /* Moves all names into the fresh (zeroed, private) table `fresh` that stands in `*orphan`, and retires

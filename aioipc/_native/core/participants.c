@@ -126,6 +126,7 @@ aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **out) {
         uint32_t *used = &seg->slots[seg->slot].contexts_used;
         if (aipc_load_relaxed32(used) <= index) raise_to32(used, index + 1);
         aipc_store_relaxed64(&ctx->shared->thread, aipc_os_thread());
+        ctx->block = 0;
         if (ctx->untidy) seg->tidy(ctx);
         *out = ctx;
         return AIPC_OK;

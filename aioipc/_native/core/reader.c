@@ -16,6 +16,7 @@ static aipc_status map(aipc_seg *seg, const struct aipc_header *h, const aipc_fi
     seg->node_count = h->nodes;
     seg->algorithm = h->algorithm;
     seg->seed = h->seed;
+    seg->ordered = (h->flags & AIPC_FLAG_ORDERED) != 0;
     aipc_place_areas(seg);
     return AIPC_OK;
 }

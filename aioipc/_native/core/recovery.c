@@ -137,7 +137,8 @@ aipc_status aipc_recover_settle(aipc_ctx *ctx, uint32_t slot_index) {
         status = free_orphans(ctx, aipc_context_of(seg, slot_index, i));
         if (status != AIPC_OK) return status;
     }
-    status = give_back_holdings(ctx, slot_index);
+    status = aipc_block_settle(ctx, slot_index);
+    if (status == AIPC_OK) status = give_back_holdings(ctx, slot_index);
     if (status == AIPC_OK) status = aipc_catalog_collect(ctx); /* what only its hazards kept */
     return status;
 }

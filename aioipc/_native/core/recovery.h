@@ -2,7 +2,7 @@
  *
  *   begin    each domain one of its contexts was in: roll its log back (or forward), release the lock;
  *            clear its hazards, remove its FIFOs.  Needs no lock and no identity.
- *   settle   remove its wait nodes, free its orphans, give back its holdings.  Each step is one transaction
+ *   settle   remove its wait nodes, free its orphans, settle its atomic block, give back its holdings.  Each step is one transaction
  *            of the recoverer's own, so a recoverer that dies is itself recovered, and the next one
  *            goes on where it stopped.
  *   end      next generation, slot free; tell the waiters.
@@ -13,7 +13,7 @@
  * recoverer that dies loses it by itself.
  *
  *   R1  a short lock whose word is of an ended generation does not exist
- *   R2  orphans, holdings and wait nodes of an ended generation do not exist, except while the slot's
+ *   R2  orphans, registrations, holdings and wait nodes of an ended generation do not exist, except while the slot's
  *       next owner, or its recoverer, settles them
  */
 #ifndef AIPC_RECOVERY_H
@@ -21,6 +21,7 @@
 
 #include "catalog.h"
 #include "holdings.h"
+#include "pending.h"
 #include "waiters.h"
 
 aipc_status aipc_recover_begin(aipc_seg *seg, uint32_t slot);

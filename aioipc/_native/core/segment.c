@@ -284,6 +284,7 @@ aipc_status aipc_segment_open(aipc_seg *seg) {
         seg->algorithm = copy.algorithm;
         seg->node_count = copy.nodes;
         seg->seed = copy.seed;
+        seg->ordered = (copy.flags & AIPC_FLAG_ORDERED) != 0;
         status = map_object(seg, copy.size, copy.max_size, &info);
     }
     if (status == AIPC_OK) status = join_through_gate(seg);

@@ -11,6 +11,7 @@ typedef enum {
     AIPC_FULL,           /* no block large enough */
     AIPC_EXISTS,         /* the name is taken */
     AIPC_NOT_FOUND,      /* no such name or object */
+    AIPC_PENDING,        /* another's atomic block is about to have done something to it */
     AIPC_TYPE_MISMATCH,  /* the object is of another type */
     AIPC_INVALID,        /* an argument is outside its range; nothing was changed */
     AIPC_NOT_OWNER,      /* the caller does not hold what it tries to give back */
