@@ -148,3 +148,50 @@ def test_broken_conditions_and_barriers_are_found(
     fails: Fails, file: str, sound: str, broken: str, program: str, finding: str
 ) -> None:
     assert finding in fails(program, "hook", replaced(file, sound, broken))
+
+
+@pytest.mark.parametrize(
+    ("file", "sound", "broken", "program", "finding"),
+    [
+        (
+            "names.c",
+            "status == AIPC_NOT_FOUND && aipc_load_seq_cst64(&seg->catalog->epoch) != epoch",
+            "false",
+            "test_pending_explore",
+            "property violated",
+        ),
+        (
+            "names.c",
+            "if (aipc_load_seq_cst64(&object->state) != state) return AIPC_AGAIN;",
+            "",
+            "test_pending_explore",
+            "property violated",
+        ),
+        (
+            "pending.c",
+            "    for (bool left = true; left;) {",
+            "    if (end) close_block(ctx->seg, slot);\n    for (bool left = true; left;) {",
+            "test_pending_crash",
+            "",
+        ),
+        (
+            "recovery.c",
+            "status = aipc_block_settle(ctx, slot_index);",
+            "status = AIPC_OK;",
+            "test_pending_crash",
+            "death at point",
+        ),
+        (
+            "order.c",
+            "aipc_tx_set(tx, links[level], object);",
+            "aipc_store_release64(links[level], object);",
+            "test_pending_crash",
+            "death at point",
+        ),
+    ],
+    ids=["epoch unchecked", "state unchecked", "too early", "not settled", "order not logged"],
+)
+def test_broken_atomic_blocks_are_found(
+    fails: Fails, file: str, sound: str, broken: str, program: str, finding: str
+) -> None:
+    assert finding in fails(program, "hook", replaced(file, sound, broken))
