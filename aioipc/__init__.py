@@ -33,6 +33,7 @@ from .errors import (
     QueueShutDown,
     ReadOnlyError,
     SegmentFullError,
+    SegmentInUseError,
     TooManyParticipantsError,
     TooManyWaitersError,
     TypeMismatchError,
@@ -201,6 +202,7 @@ __all__ = [
     # errors
     "IPCError",
     "SegmentFullError",
+    "SegmentInUseError",
     "AlreadyExistsError",
     "NotFoundError",
     "PermissionDeniedError",

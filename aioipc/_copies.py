@@ -76,20 +76,30 @@ def _through_memory(attachment: Attachment, fd: int) -> None:
     memory = _empty_memory(attachment, "aioipc-copy")
     try:
         _core.copy_segment(attachment, memory)
-        size, offset = os.fstat(memory).st_size, 0
-        os.lseek(fd, 0, os.SEEK_SET)
-        while offset < size:
-            offset += os.sendfile(fd, memory, offset, size - offset)
+        for offset, end in _parts(memory):
+            os.lseek(fd, offset, os.SEEK_SET)
+            while offset < end:
+                offset += os.sendfile(fd, memory, offset, end - offset)
     finally:
         os.close(memory)
 
 
+def _parts(fd: int) -> Iterator[tuple[int, int]]:
+    """Where a file has bytes: a trimmed segment has none in between."""
+    size, end = os.fstat(fd).st_size, 0
+    while end < size:
+        offset = os.lseek(fd, end, os.SEEK_DATA)
+        end = os.lseek(fd, offset, os.SEEK_HOLE)
+        yield offset, end
+
+
 def _empty_memory(attachment: Attachment, name: str) -> int:
-    """A memfd that has its pages already."""
+    """A memfd that has its pages already, unless the segment has not all of its own."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.fchmod(fd, 0o600)
-        os.posix_fallocate(fd, 0, attachment.size)
+        if not _core.trimmed(attachment):
+            os.posix_fallocate(fd, 0, attachment.size)
     except BaseException:
         os.close(fd)
         raise

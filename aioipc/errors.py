@@ -2,7 +2,7 @@
 
 Your code: WouldBlock, ClosedError, NotOwnerError, TypeMismatchError, OptionMismatchError, ReadOnlyError.
 The size of things: SegmentFullError, MessageTooLargeError, TooManyParticipantsError, TooManyWaitersError.
-The name: AlreadyExistsError, NotFoundError, PermissionDeniedError.
+The name: AlreadyExistsError, NotFoundError, PermissionDeniedError, SegmentInUseError.
 The segment's bytes: CorruptSegmentError, IncompatibleSegmentError.
 Another process: PeerDiedError, PeerStalledError.
 
@@ -34,6 +34,7 @@ __all__ = [
     "QueueShutDown",
     "ReadOnlyError",
     "SegmentFullError",
+    "SegmentInUseError",
     "TooManyParticipantsError",
     "TooManyWaitersError",
     "TypeMismatchError",
@@ -108,6 +109,15 @@ class NotFoundError(_OSIPCError, FileNotFoundError):
     """There is no segment or object of this name, or what a pickle or handle named is gone."""
 
     _errno = errno.ENOENT
+
+
+class SegmentInUseError(_OSIPCError):
+    """Some process has the segment open, maybe this one, maybe for reading; what was asked needs it alone.
+
+    Remedy: close it everywhere, `participants()` says by whom it is open; or do without.
+    """
+
+    _errno = errno.EBUSY
 
 
 class PermissionDeniedError(_OSIPCError, PermissionError):

@@ -1,12 +1,15 @@
 """What segments that have a name have in common: making, opening, removing, pickling by it."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from . import _copies
 from ._attachments import Algorithm, Index, Lifetime, attached, checked_layout, created
-from .errors import NotFoundError
+from ._native import _core
+from ._segment_memory import whole_pages
+from .errors import NotFoundError, SegmentInUseError
 from .read_only import ReadOnlySegment
 from .segment import ManagedSegment
 
@@ -151,6 +154,32 @@ class NamedSegment(ManagedSegment):
         return copy
 
     @classmethod
+    def _grow_by_name(cls, where: Any, extra: int) -> int:
+        pages = whole_pages(extra)
+        with cls.open(where) as segment:
+            wanted = segment.size + pages
+            if wanted <= segment.max_size:
+                return segment.grow(pages)
+            what = f"growing it beyond its max_size of {segment.max_size} bytes"
+            _alone(segment, what, _core.raise_max, wanted)
+        with cls.open(where) as segment:
+            return segment.grow(pages)
+
+    @classmethod
+    def shrink_to_fit(cls, where: Any, *, allow_other_owner: bool = False) -> int:
+        """Cuts off what is free at the segment's end, but for the reserve, in whole pages; its new size.
+
+        What is allocated stays where it is, `max_size` what it was: the segment can grow again. Nobody may
+        have it open, not even for reading. A killed caller leaves a sound segment, of the old size or the
+        new.
+
+        Raises SegmentInUseError, and what `open` raises; creates nothing.
+        """
+        with cls.open(where, allow_other_owner=allow_other_owner) as segment:
+            _alone(segment, "shrinking it", _core.shrink_to_fit)
+            return segment.size
+
+    @classmethod
     def remove(cls, where: Any, *, allow_other_owner: bool = False) -> bool:
         """Takes the name away; False when there was none. Who has the segment open keeps it."""
         return cls._place(where).remove(allow_other_owner)
@@ -164,6 +193,16 @@ class NamedSegment(ManagedSegment):
         if self._is_copy:
             raise TypeError(f"{self!r} cannot be pickled: it is a copy that has no name; snapshot() it first")
         return _reopen, (type(self), self._name, self._attachment.uuid)
+
+
+def _alone(segment: NamedSegment, what: str, act: Callable[..., bool], *arguments: Any) -> None:
+    """Does what needs the segment alone; SegmentInUseError, also when it is open a second time here."""
+    if segment._attachment.shared or not act(segment._attachment, *arguments):
+        pids = ", ".join(str(p.pid) for p in segment.participants())
+        raise SegmentInUseError(
+            f"{segment.name!r} is in use: {what} needs that nobody else has it open, not even for reading "
+            f"(open in pids {pids})"
+        )
 
 
 def _reopen(cls: type[NamedSegment], name: str, identity: bytes) -> NamedSegment:

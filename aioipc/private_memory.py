@@ -1,5 +1,6 @@
 """Segments that only this process has: for its own threads and tasks, and for bytes at rest."""
 
+import io
 import mmap
 import os
 from typing import TYPE_CHECKING, Any, Self
@@ -59,7 +60,7 @@ class ManagedHeapMemory(_PrivateSegment):
         """
         layout = checked_layout(size, max_size=max_size, algorithm=algorithm, index=index, participants=1)
         memory = mmap.mmap(-1, layout.max_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
-        return cls._handle(_made_in(memory, layout), "heap")
+        return cls._handle(_made_in(memory, layout, _core.PAGES_PRIVATE), "heap")
 
 
 class ManagedExternalBuffer(_PrivateSegment):
@@ -104,6 +105,15 @@ class ManagedExternalBuffer(_PrivateSegment):
             _core.clear(buffer)
             return cls._handle(_made_in(buffer, layout), "buffer")
 
+    def _grow(self, extra: int) -> int:
+        raise io.UnsupportedOperation(
+            f"{self!r} is as large as its buffer, and cannot grow; copy what is in it to another segment"
+        )
+
+    def trim(self) -> int:
+        """io.UnsupportedOperation: its memory is the caller's."""
+        raise io.UnsupportedOperation(f"{self!r} has no memory of its own to give back to the system")
+
     @classmethod
     def open(cls, buffer: "Buffer") -> Self:
         """Opens the segment whose bytes are in the buffer; the same buffer opened again is the same segment.
@@ -122,9 +132,9 @@ class ManagedExternalBuffer(_PrivateSegment):
             return cls._handle(Opening(attachment), "buffer")
 
 
-def _made_in(memory: "Buffer", layout: Layout) -> Opening:
+def _made_in(memory: "Buffer", layout: Layout, pages: int = _core.PAGES_KEPT) -> Opening:
     address, _ = _core.lent_memory(memory)
-    attachment = _core.create_attachment(_control_file(), "", *layout, memory, True)
+    attachment = _core.create_attachment(_control_file(), "", *layout, memory, True, pages)
     _lent[address] = attachment
     return Opening(attachment)
 

@@ -75,6 +75,15 @@ class ManagedSegment(SegmentMemory, SegmentObjects):
         cls._cannot("remove")
 
     @classmethod
+    def _grow_by_name(cls, where: Any, extra: int) -> int:
+        cls._cannot("grow")
+
+    @classmethod
+    def shrink_to_fit(cls, *where: Any, **options: Any) -> int:
+        """Gives up what is free at its end; io.UnsupportedOperation likewise."""
+        cls._cannot("shrink_to_fit")
+
+    @classmethod
     def exists(cls, *where: Any) -> bool:
         """Whether the name is taken; io.UnsupportedOperation likewise."""
         cls._cannot("exists")

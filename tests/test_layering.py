@@ -20,7 +20,7 @@ CORE_LEVELS = (
     {"bells", "described", "domain"},
     {"heap", "registry", "watch"},
     {"header", "retire", "waiters"},
-    {"barrier", "condition", "dict", "holdings", "line", "rwlock", "stream"},
+    {"barrier", "condition", "dict", "grow", "holdings", "line", "rwlock", "stream"},
     {"catalog", "event", "limiter", "lock", "queue", "semaphore"},
     {"pointer", "types"},
     {"quiesce", "reader"},
@@ -32,6 +32,7 @@ CORE_LEVELS = (
 )
 # Files that are a part of a unit of another name.
 CORE_PARTS = {
+    "layout_objects": "layout",
     "os_linux": "os",
     "os_file_lock": "os",
     "names": "catalog",
@@ -52,6 +53,9 @@ CORE_PARTS = {
         f"heap_{part}": "heap"
         for part in ("allocate", "bins", "block", "change", "check", "find", "free", "map")
     },
+    **{f"heap_{part}": "heap" for part in ("allocate", "back", "bins", "block", "change")},
+    **{f"heap_{part}": "heap" for part in ("check", "find", "free", "grow", "holes", "trim")},
+    "holes": "heap",
     **{f"dict_{part}": "dict" for part in ("build", "check", "read", "shed", "table", "write")},
     **{f"rwlock_{part}": "rwlock" for part in ("check", "state", "wait")},
     "waiters_check": "lock",  # wait queues and the words of the locks they belong to

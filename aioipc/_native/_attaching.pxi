@@ -34,7 +34,7 @@ def clear(memory) -> None:
         memset(lent.view.buf, 0, <size_t>lent.view.len)
 
 
-cdef Attachment _prepare(int fd, str path, memory, bint solitary):
+cdef Attachment _prepare(int fd, str path, memory, bint solitary, uint32_t pages):
     """Takes fd over: it is closed with the attachment."""
     cdef Attachment self = Attachment.__new__(Attachment)
     aipc_segment_init(self.seg, fd, path.encode("utf-8", "surrogateescape"))
@@ -43,20 +43,22 @@ cdef Attachment _prepare(int fd, str path, memory, bint solitary):
     if memory is not None:
         self.memory = lent = Lent(memory)
         aipc_segment_lend(self.seg, lent.view.buf, lent.size(), solitary)
+        self.seg.pages = pages
     return self
 
 
 def create_attachment(int fd, str path, uint64_t size, uint64_t max_size, uint32_t participants, uint32_t flags,
-                      uint32_t mode, uint32_t algorithm, memory=None, bint solitary=False):
+                      uint32_t mode, uint32_t algorithm, memory=None, bint solitary=False, uint32_t pages=0):
     """Formats the empty object behind fd, which will be `path`, and attaches.
 
-    With `memory` (zeroed, max_size bytes) the segment lies there, and the object is only locked.
+    With `memory` (zeroed, max_size bytes) the segment lies there, and the object is only locked; `pages`: how its
+    pages go back to the system.
     """
     cdef aipc_create_options options
     options.size, options.max_size = size, max_size
     options.participants, options.flags, options.mode = participants, flags, mode
     options.algorithm = algorithm
-    cdef Attachment self = _prepare(fd, path, memory, solitary)
+    cdef Attachment self = _prepare(fd, path, memory, solitary, pages)
     cdef aipc_status status
     with nogil:
         status = aipc_segment_create(self.seg, &options)
@@ -69,12 +71,12 @@ def create_attachment(int fd, str path, uint64_t size, uint64_t max_size, uint32
     return self
 
 
-def open_attachment(int fd, str path, memory=None, bint solitary=False):
+def open_attachment(int fd, str path, memory=None, bint solitary=False, uint32_t pages=0):
     """Attaches to the segment behind fd, or in `memory`; None when its last user is removing it.
 
     `solitary`: no other process has a part in it, and so it makes no bells that they could find.
     """
-    cdef Attachment self = _prepare(fd, path, memory, solitary)
+    cdef Attachment self = _prepare(fd, path, memory, solitary, pages)
     cdef aipc_status status
     with nogil:
         status = aipc_segment_open(self.seg)

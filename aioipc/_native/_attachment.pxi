@@ -40,6 +40,11 @@ cdef class Attachment:
         return self.closing or self.seg.base == NULL
 
     @property
+    def shared(self) -> bool:
+        """Whether this process has it open more than once."""
+        return self.openings > 1
+
+    @property
     def identity(self) -> int:
         """Slot and generation of this process; another number after a fork, 0 when detached."""
         return self.seg.self
@@ -234,9 +239,14 @@ cdef class Attachment:
         if status != AIPC_FULL:
             return check(self.seg, status, what)
         total, free, largest, _ = self.heap_stats()
-        error = SegmentFullError(
-            f"{what}: {asked} bytes asked, {free} free, largest free block {largest}, of {total}; "
-            "free something or create a larger segment")
+        text = f"{what}: {asked} bytes asked, {free} free, largest free block {largest}, of {total}; "
+        if largest >= asked and self.seg.heap.hole_bytes > 0:
+            text += "the system has no room for memory that trim() gave back to it"
+        elif self.seg.header.size < self.seg.header.max_size:
+            text += f"free something, or grow() the segment: max_size is {self.seg.header.max_size}"
+        else:
+            text += "free something or create a larger segment"
+        error = SegmentFullError(text)
         error.asked, error.free, error.largest = asked, free, largest
         raise error
 

@@ -59,6 +59,9 @@ TLSF: Final[int]
 SEQ_FIT: Final[int]
 ORDERED: Final[int]
 MAX_PARTICIPANTS: Final[int]
+PAGES_KEPT: Final[int]
+PAGES_PRIVATE: Final[int]
+PAGES_SHARED: Final[int]
 
 HolderRecord = tuple[
     str,
@@ -138,10 +141,16 @@ def create_attachment(
     algorithm: int,
     memory: Buffer | None = None,
     solitary: bool = False,
+    pages: int = 0,
 ) -> Attachment: ...
 def open_attachment(
-    fd: int, path: str, memory: Buffer | None = None, solitary: bool = False
+    fd: int, path: str, memory: Buffer | None = None, solitary: bool = False, pages: int = 0
 ) -> Attachment | None: ...
+def trimmed(attachment: Attachment) -> bool: ...
+def grow(attachment: Attachment, extra: int) -> int: ...
+def trim(attachment: Attachment) -> int: ...
+def shrink_to_fit(attachment: Attachment) -> bool: ...
+def raise_max(attachment: Attachment, max_size: int) -> bool: ...
 def copy_segment(attachment: Attachment, fd: int) -> None: ...
 
 class Attachment:
@@ -151,6 +160,8 @@ class Attachment:
     on_detach: Callable[[Attachment], None] | None
     @property
     def closed(self) -> bool: ...
+    @property
+    def shared(self) -> bool: ...
     @property
     def identity(self) -> int: ...
     @property

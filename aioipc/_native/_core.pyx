@@ -16,7 +16,6 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_F_CONTIGUOUS, PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE,
     PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer)
-from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyBUF_SIMPLE, PyBUF_WRITABLE, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Fetch, PyErr_NormalizeException, PyErr_Restore
 from cpython.float cimport PyFloat_CheckExact
@@ -24,21 +23,21 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check, PyLong_Che
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
-cdef extern from "Python.h":
-    Py_ssize_t PY_SSIZE_T_MAX
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from libc.errno cimport ENOSPC
+from libc.errno cimport EBUSY, EFBIG, ENOSPC
 from libc.math cimport isinf
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.errno cimport EBUSY
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror
 
 from aioipc._native._msgpack cimport Key, Owner, Packed, View, pack, pack_key, unpack, unpack_key, view_of
+from aioipc._native.c_containers cimport *
 from aioipc._native.c_core cimport *
 from aioipc._native.c_heap cimport *
 from aioipc._native.c_names cimport *
 from aioipc._native.c_sync cimport *
+
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
 
 import mmap
 import sys
@@ -84,6 +83,9 @@ TLSF = AIPC_TLSF
 SEQ_FIT = AIPC_SEQ_FIT
 ORDERED = AIPC_FLAG_ORDERED
 MAX_PARTICIPANTS = AIPC_MAX_PARTICIPANTS
+PAGES_KEPT = AIPC_PAGES_KEPT
+PAGES_PRIVATE = AIPC_PAGES_PRIVATE
+PAGES_SHARED = AIPC_PAGES_SHARED
 TYPE_RLOCK = AIPC_TYPE_RLOCK
 TYPE_ONCE = AIPC_TYPE_ONCE
 TYPE_LEADER = AIPC_TYPE_LEADER
@@ -296,6 +298,7 @@ def minimum_size(uint64_t size, uint32_t participants) -> int:
 
 include "_attachment.pxi"
 include "_attaching.pxi"
+include "_growing.pxi"
 include "_memory.pxi"
 include "_region.pxi"
 include "_objects.pxi"

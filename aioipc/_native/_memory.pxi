@@ -95,7 +95,9 @@ cdef class Opening:
         cdef uint64_t usable = 0
         cdef uint32_t flags = 0
         self.require()
-        cdef aipc_status status = aipc_heap_size_of(self.attachment.seg, handle, &usable, &flags)
+        cdef aipc_status status = AIPC_INVALID
+        if aipc_heap_may_read(self.attachment.seg, handle):
+            status = aipc_heap_size_of(self.attachment.seg, handle, &usable, &flags)
         if status == AIPC_INVALID or (status == AIPC_OK and flags & AIPC_INTERNAL):
             raise NotFoundError(f"there is no block with handle {handle} in this segment")
         check(self.attachment.seg, status, f"block {handle}")

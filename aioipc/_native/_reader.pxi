@@ -66,7 +66,7 @@ cdef class Reader:
     @property
     def free_bytes(self) -> int:
         self.require()
-        return self.seg.heap.free_bytes
+        return self.seg.heap.free_bytes + self.seg.heap.hole_bytes
 
     def holders(self):
         """Who holds what (_holders.pxi)."""

@@ -17,6 +17,7 @@ cdef extern from "aipc.h":
     enum: AIPC_NAMED, AIPC_UNIQUE, AIPC_ANONYMOUS
     enum: AIPC_FLAG_LAST_DETACH, AIPC_FLAG_ORDERED
     enum: AIPC_INTERNAL
+    enum: AIPC_PAGES_KEPT, AIPC_PAGES_PRIVATE, AIPC_PAGES_SHARED
     enum: AIPC_MAX_NODES, AIPC_EVERYBODY
     uint64_t AIPC_SEMAPHORE_MAX, AIPC_LIMITER_NO_LIMIT
     enum: AIPC_TYPE_LOCK, AIPC_TYPE_QUEUE, AIPC_TYPE_DICT
@@ -54,9 +55,6 @@ cdef extern from "aipc.h":
         aipc_wait_queue queue
         uint32_t contended
 
-    struct aipc_queue:
-        uint32_t codec
-
     struct aipc_domain:
         uint32_t lock
 
@@ -66,10 +64,7 @@ cdef extern from "aipc.h":
         aipc_lock turn
 
     struct aipc_heap:
-        uint64_t free_bytes
-
-    struct aipc_dict:
-        aipc_domain domain
+        uint64_t free_bytes, hole_bytes
 
     # --- attachment.h
     ctypedef struct aipc_fault:
@@ -90,6 +85,7 @@ cdef extern from "aipc.h":
         uint64_t self, mapped, limit, device, inode, bells_taken
         uint32_t algorithm, slot, generation, forked, solitary, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         uint32_t slot, generation, forked, solitary, ordered, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
+        uint32_t slot, generation, forked, solitary, pages, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         aipc_catalog *catalog
         aipc_heap *heap
         uint64_t self, limit, device, inode, bells_taken
@@ -103,6 +99,36 @@ cdef extern from "aipc.h":
     aipc_status aipc_seg_verify_descriptors(aipc_seg *seg)
     aipc_status aipc_ctx_enter(aipc_seg *seg, aipc_ctx **ctx)
     void aipc_ctx_leave(aipc_ctx *ctx)
+
+    # --- grow.h, holes.h
+    ctypedef struct aipc_growth:
+        uint64_t extra, size, to
+
+    aipc_growth aipc_growth_by(uint64_t extra)
+    aipc_status aipc_grow_prepare(aipc_seg *seg, aipc_growth *growth) nogil
+    aipc_status aipc_grow_finish(aipc_ctx *ctx, aipc_growth *growth)
+    void aipc_grow_cancel(aipc_seg *seg, aipc_growth *growth)
+    aipc_status aipc_shrink_to_fit(aipc_ctx *ctx)
+    aipc_status aipc_raise_max(aipc_ctx *ctx, uint64_t max_size)
+
+    ctypedef struct aipc_trim:
+        uint64_t given
+
+    aipc_status aipc_trim_next(aipc_ctx *ctx, aipc_trim *trim)
+    aipc_status aipc_trim_punch(aipc_seg *seg, const aipc_trim *trim) nogil
+    aipc_status aipc_trim_done(aipc_ctx *ctx, const aipc_trim *trim)
+
+    # --- heap.h, holdings.h
+    cbool aipc_heap_may_read(aipc_seg *seg, uint64_t payload)
+
+    ctypedef struct aipc_heap_stats:
+        uint64_t total_bytes, free_bytes, hole_bytes, largest_free, used_blocks
+
+    aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint32_t flags,
+                                   uint64_t *orphan, uint64_t *payload)
+    aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags)
+    aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats)
+    aipc_status aipc_deallocate(aipc_ctx *ctx, uint64_t payload)
 
     # --- atomics.h
     uint8_t aipc_load_relaxed8(const uint8_t *word)
@@ -334,104 +360,3 @@ cdef extern from "aipc.h":
     # --- recovery.h
     aipc_status aipc_snapshot(aipc_ctx *ctx, int fd) nogil
     aipc_status aipc_recover_all(aipc_ctx *ctx, uint32_t *recovered)
-
-    # --- queue.h
-    enum: AIPC_QUEUE_INLINE, AIPC_QUEUE_BATCH
-    enum: AIPC_QUEUE_SHUTDOWN
-
-    ctypedef struct aipc_queue_options:
-        uint64_t maxsize, max_bytes
-        uint32_t codec
-
-    ctypedef struct aipc_bytes:
-        const void *head
-        uint64_t head_size
-        const void *data
-        uint64_t size
-
-    ctypedef struct aipc_message:
-        const uint8_t *data
-        uint64_t size, item, serial
-        uint32_t deliveries
-
-    ctypedef enum aipc_settlement:
-        AIPC_SETTLE_DONE, AIPC_SETTLE_RETURN
-
-    ctypedef enum aipc_queue_role:
-        AIPC_GETTERS, AIPC_PUTTERS, AIPC_JOINERS
-
-    ctypedef struct aipc_queue_stats:
-        uint64_t maxsize, max_bytes, queued, bytes, unfinished, leased, put, taken, returned
-        uint32_t getters, putters, joiners, codec, state
-
-    uint64_t aipc_queue_object_size(uint32_t participants)
-    void aipc_queue_init(void *image, const aipc_queue_options *options)
-    aipc_queue *aipc_queue_at(aipc_seg *seg, uint64_t payload, uint64_t size)
-    aipc_status aipc_queue_put(aipc_ctx *ctx, aipc_queue *queue, const aipc_bytes *messages, uint32_t count,
-                               uint32_t *put)
-    aipc_status aipc_queue_take(aipc_ctx *ctx, aipc_queue *queue, void *room, uint64_t room_size,
-                                aipc_message *messages, uint32_t count, uint32_t *taken)
-    aipc_status aipc_queue_dispose(aipc_ctx *ctx, const aipc_message *messages, uint32_t count)
-    aipc_status aipc_queue_peek(aipc_ctx *ctx, aipc_queue *queue, void *room, uint64_t room_size,
-                                aipc_message *message)
-    aipc_status aipc_queue_lease(aipc_ctx *ctx, aipc_queue *queue, aipc_message *message)
-    aipc_status aipc_queue_settle(aipc_ctx *ctx, aipc_queue *queue, uint64_t item, uint64_t serial,
-                                  aipc_settlement how)
-    aipc_status aipc_queue_task_done(aipc_ctx *ctx, aipc_queue *queue, uint64_t count)
-    aipc_status aipc_queue_joined(aipc_ctx *ctx, aipc_queue *queue)
-    aipc_status aipc_queue_joined_since(aipc_ctx *ctx, aipc_queue *queue, uint64_t mark)
-    uint64_t aipc_queue_mark(const aipc_queue *queue)
-    aipc_status aipc_queue_clear(aipc_ctx *ctx, aipc_queue *queue, uint64_t *dropped)
-    aipc_status aipc_queue_shutdown(aipc_ctx *ctx, aipc_queue *queue, cbool immediate)
-    aipc_status aipc_queue_close(aipc_ctx *ctx, aipc_queue *queue)
-    aipc_status aipc_queue_stand(aipc_ctx *ctx, aipc_queue *queue, aipc_queue_role role, uint32_t bell,
-                                 uint64_t token, uint32_t *node)
-    aipc_status aipc_queue_again(aipc_ctx *ctx, aipc_queue *queue, aipc_queue_role role, uint32_t node)
-    aipc_status aipc_queue_leave(aipc_ctx *ctx, aipc_queue *queue, aipc_queue_role role, uint32_t node)
-    void aipc_queue_stats_get(const aipc_queue *queue, aipc_queue_stats *stats)
-
-    # --- dict.h
-    ctypedef struct aipc_dict_key:
-        const void *bytes
-        uint64_t size, hash
-
-    ctypedef struct aipc_dict_found:
-        const uint8_t *key
-        const uint8_t *original
-        const uint8_t *value
-        uint64_t key_size, original_size, value_size, version, serial, entry
-
-    ctypedef struct aipc_dict_draft:
-        uint8_t *value
-
-    ctypedef enum aipc_dict_mode:
-        AIPC_DICT_ALWAYS, AIPC_DICT_ABSENT, AIPC_DICT_PRESENT, AIPC_DICT_VERSION
-
-    ctypedef struct aipc_dict_cursor:
-        uint64_t table
-
-    ctypedef struct aipc_dict_stats:
-        uint64_t count, holes, capacity, rebuilds, retired_blocks
-        cbool building, shedding
-
-    aipc_dict_key aipc_dict_key_of(const aipc_seg *seg, const void *bytes, uint64_t size)
-    void aipc_dict_init(aipc_dict *image)
-    aipc_status aipc_dict_get(aipc_ctx *ctx, aipc_dict *d, const aipc_dict_key *key, aipc_dict_found *found)
-    aipc_status aipc_dict_next(aipc_ctx *ctx, aipc_dict *d, aipc_dict_cursor *cursor, aipc_dict_found *found)
-    aipc_status aipc_dict_prev(aipc_ctx *ctx, aipc_dict *d, aipc_dict_cursor *cursor, aipc_dict_found *found)
-    aipc_status aipc_dict_last(aipc_ctx *ctx, aipc_dict *d, aipc_dict_found *found)
-    void aipc_dict_done(aipc_ctx *ctx)
-    uint64_t aipc_dict_count(const aipc_dict *d)
-    aipc_status aipc_dict_draft_make(aipc_ctx *ctx, aipc_dict *d, const aipc_dict_key *key, const void *original,
-                                     uint64_t original_size, uint64_t value_size, aipc_dict_draft *draft)
-    aipc_status aipc_dict_put(aipc_ctx *ctx, aipc_dict *d, aipc_dict_draft *draft, aipc_dict_mode mode,
-                              uint64_t version, aipc_dict_found *found, cbool *replaced)
-    aipc_status aipc_dict_discard(aipc_ctx *ctx, aipc_dict_draft *draft)
-    aipc_status aipc_dict_delete(aipc_ctx *ctx, aipc_dict *d, const aipc_dict_key *key, uint64_t version,
-                                 aipc_dict_found *found)
-    aipc_status aipc_dict_clear(aipc_ctx *ctx, aipc_dict *d)
-    void aipc_dict_collect_if_free(aipc_ctx *ctx, aipc_dict *d)
-    aipc_status aipc_dict_collect(aipc_ctx *ctx, aipc_dict *d)
-    void aipc_dict_close(aipc_dict *d)
-    cbool aipc_dict_closed(const aipc_dict *d)
-    aipc_status aipc_dict_stats_get(aipc_ctx *ctx, aipc_dict *d, aipc_dict_stats *stats)

@@ -11,6 +11,7 @@
 enum { FIXTURE_SIZE = 256 * 1024, FIXTURE_PARTICIPANTS = 8 };
 
 static uint64_t fixture_size = FIXTURE_SIZE; /* of the next one made */
+static uint64_t fixture_max_size;            /* 0: as large */
 static int fixture_fd = -1; /* keeps the memfd between attachments */
 static char fixture_bells[96];
 
@@ -33,7 +34,7 @@ static inline void fixture_create(aipc_seg *seg) {
     fixture_fd = memfd_create("aipc-test", MFD_CLOEXEC);
     CHECK(fixture_fd >= 0);
     aipc_segment_init(seg, dup(fixture_fd), "");
-    OK(aipc_segment_create(seg, &(aipc_create_options){.size = fixture_size, .max_size = fixture_size,
+    OK(aipc_segment_create(seg, &(aipc_create_options){.size = fixture_size, .max_size = fixture_max_size > fixture_size ? fixture_max_size : fixture_size,
                                                        .participants = FIXTURE_PARTICIPANTS, .mode = 0600}));
     strcpy(fixture_bells, seg->bell_path);
 }

@@ -492,7 +492,9 @@ static void damaged_control_words(void) {
     damage("end", FIELD(end), FIELD(free_bytes), true);
     damage("counters", FIELD(free_bytes), FIELD(summary), true);
     damage("summary, map", FIELD(summary), FIELD(bins), true);
-    damage("bins", FIELD(bins), FIELD(reserved), true);
+    damage("bins", FIELD(bins), FIELD(hole_first), true);
+    damage("holes", FIELD(hole_first), FIELD(trims), true);
+    damage("trims, reserved", FIELD(trims), FIELD(reserved), false);
     damage("idle log, reserved", FIELD(domain.acquisitions), FIELD(domain.head), false);
     damage("idle log, reserved", FIELD(domain.publish_offset), FIELD(end), false);
 }

@@ -57,12 +57,12 @@ static void options_outside_their_range_are_refused(void) {
     const int fds = leaks_fds();
     const uint64_t least = aipc_segment_minimum(SIZE, 4);
     const aipc_create_options bad[] = {
-        {SIZE, SIZE, 0, 0, 0600},        {SIZE, SIZE, AIPC_MAX_PARTICIPANTS + 1, 0, 0600},
-        {SIZE + 8, SIZE + 8, 4, 0, 0600}, {SIZE, SIZE - 16, 4, 0, 0600},
-        {0, SIZE, 4, 0, 0600},           {16, 16, 1, 0, 0600},
-        {least / 16 * 16 - 16, SIZE, 4, 0, 0600},
-        {SIZE, UINT64_C(1) << 47, 4, 0, 0600}, {UINT64_MAX - 15, UINT64_MAX, 4, 0, 0600},
-        {SIZE, SIZE, UINT32_MAX, 0, 0600}};
+        {SIZE, SIZE, 0, 0, 0600, 0},        {SIZE, SIZE, AIPC_MAX_PARTICIPANTS + 1, 0, 0600, 0},
+        {SIZE + 8, SIZE + 8, 4, 0, 0600, 0}, {SIZE, SIZE - 16, 4, 0, 0600, 0},
+        {0, SIZE, 4, 0, 0600, 0},           {16, 16, 1, 0, 0600, 0},
+        {least / 16 * 16 - 16, SIZE, 4, 0, 0600, 0},
+        {SIZE, UINT64_C(1) << 47, 4, 0, 0600, 0}, {UINT64_MAX - 15, UINT64_MAX, 4, 0, 0600, 0},
+        {SIZE, SIZE, UINT32_MAX, 0, 0600, 0}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         NOTE("options %zu", i);
         new_path();

@@ -130,3 +130,4 @@ SHARED = tuple(name for name in KINDS if name not in PRIVATE)
 REOPENED = tuple(name for name in KINDS if name != "heap_memory")
 COPIED = ("shared_memory", "mapped_file", "anonymous_memory")
 NAMED = ("shared_memory", "mapped_file")
+FIXED = ("external_buffer",)  # as large as it is made

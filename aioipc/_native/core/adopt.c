@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gate.h"
+#include "holes.h"
 #include "header.h"
 #include "os.h"
 
@@ -44,7 +45,7 @@ static aipc_status begin(aipc_seg *seg) {
     struct aipc_header *header = seg->header;
     uint8_t uuid[16];
     aipc_status status = all_quiet(seg);
-    if (status == AIPC_OK && !seg->lent) status = aipc_os_reserve(seg->fd, 0, seg->limit, &seg->error);
+    if (status == AIPC_OK && !seg->lent) status = aipc_heap_back_all(seg, seg->fd);
     if (status == AIPC_OK) status = aipc_os_random(uuid, sizeof uuid, &seg->error);
     if (status != AIPC_OK) return status;
     name_boot(header, UINT64_MAX);

@@ -20,8 +20,8 @@
 
 #include "check.h"
 
-/* Before a slot is taken.  AIPC_INCOMPATIBLE: somebody has it open under another identity.  AIPC_FULL: its holes have no
- * room on the filesystem.  pre: under the gate. */
+/* Before a slot is taken.  AIPC_INCOMPATIBLE: somebody has it open under another identity.  AIPC_FULL: what the copy left out has
+ * no room on the filesystem.  pre: under the gate. */
 aipc_status aipc_adopt_begin(aipc_seg *seg, int gate);
 /* Once the dead are recovered: checks everything, and makes it the original. */
 aipc_status aipc_adopt_end(aipc_seg *seg);

@@ -11,6 +11,8 @@
 #include "event.h"
 #include "heap_map.h"
 #include "holders.h"
+#include "grow.h"
+#include "holes.h"
 #include "limiter.h"
 #include "lock.h"
 #include "os.h"

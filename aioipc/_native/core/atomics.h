@@ -93,13 +93,24 @@ AIPC_DEFINE_ATOMICS(uint64_t, 64)
 AIPC_DEFINE_ACCESS(uint8_t, 8)
 AIPC_DEFINE_ACCESS(uint16_t, 16)
 
+/* A word of this process's own memory that its threads share.  Nobody else sees it: no hook point. */
+static inline uint64_t aipc_private_load64(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+static inline void aipc_private_store64(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
+
 /* Holds the compiler, not the processor: SIGKILL leaves a prefix of the machine code's program
  * order, so stores to a killed process's log and data need no processor fence, but gcc must not move
  * a store across the commit. */
-/* The one thread fence: for who may only read, and looks afterwards whether what it read was true (reader.h).  Each load
- * before it comes before each load after it. */
-static inline void aipc_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void aipc_compiler_barrier(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+
+/* The one thread fence: for who may only read, and looks afterwards whether what it read was true (reader.h).  Each load
+ * before it comes before each load after it.  gcc refuses it under TSan, which could not follow it. */
+static inline void aipc_fence_acquire(void) {
+#if defined(__SANITIZE_THREAD__)
+    aipc_compiler_barrier();
+#else
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+#endif
+}
 
 static inline void aipc_cpu_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)

@@ -42,11 +42,13 @@ typedef struct aipc_ring_fd {
 } aipc_ring_fd;
 
 enum { AIPC_RING_FDS = 64, AIPC_PATH_MAX = 4096 };
+enum { AIPC_PAGES_KEPT = 0, AIPC_PAGES_PRIVATE = 1, AIPC_PAGES_SHARED = 2 };
 
 struct aipc_seg {
     uint8_t *base;
     uint64_t mapped;          /* bytes of address space */
-    uint64_t limit;           /* bytes known to exist: min(header.size, the object's size) */
+    uint64_t limit;           /* bytes known to exist: min(header.size, the object's size).  Process-private atomic: threads
+                                 that see the segment grow raise it; aipc_limit() reads it */
     uint64_t seed;
 
     /* Places of the fixed areas, computed, never read from the segment. */
@@ -69,6 +71,8 @@ struct aipc_seg {
     uint32_t forked;          /* set by the atfork handler of the child */
     uint32_t inherited;       /* a dead participant's remains were in the slot when it was claimed */
     uint32_t lent;            /* the memory is the caller's: it is neither mapped nor unmapped here (segment.h, lend) */
+    uint32_t pages;           /* AIPC_PAGES_*: how pages of lent memory go back to the system */
+    uint32_t wary;            /* nothing that aipc_at leads to is known to be there (reader.h) */
     uint32_t solitary;        /* and no other process's: bells are pipes, and a forked child has no part in it */
     uint64_t device, inode;
     uint64_t born;            /* 0: not known */
@@ -140,17 +144,25 @@ static inline uint64_t aipc_offset(const aipc_seg *seg, const void *p) {
     return (uint64_t)((const uint8_t *)p - seg->base);
 }
 
+static inline uint64_t aipc_limit(const aipc_seg *seg) { return aipc_private_load64(&seg->limit); }
 /* Looks again how large the segment is (it may have grown). segment.c */
 void aipc_seg_refresh_limit(aipc_seg *seg);
+
+bool aipc_heap_backed(const aipc_seg *seg, uint64_t offset, uint64_t size); /* heap.h */
+static inline bool aipc_within(const aipc_seg *seg, uint64_t offset, uint64_t size) {
+    uint64_t limit = aipc_limit(seg);
+    return offset <= limit && size <= limit - offset;
+}
 
 /* The address of `size` bytes at `offset`, or NULL when they are not inside the segment or not
  * aligned to 8. */
 static inline void *aipc_at(aipc_seg *seg, uint64_t offset, uint64_t size) {
     if ((offset & 7) != 0) return NULL;
-    if (offset > seg->limit || size > seg->limit - offset) {
+    if (!aipc_within(seg, offset, size)) {
         aipc_seg_refresh_limit(seg);
-        if (offset > seg->limit || size > seg->limit - offset) return NULL;
+        if (!aipc_within(seg, offset, size)) return NULL;
     }
+    if (seg->wary && !aipc_heap_backed(seg, offset, size)) return NULL;
     return seg->base + offset;
 }
 

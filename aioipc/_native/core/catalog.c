@@ -249,6 +249,7 @@ aipc_status aipc_find_or_construct(aipc_ctx *ctx, const aipc_object_spec *spec, 
 /* The place of an anonymous object, or of one known by offset alone, may have become anything: what is
  * read there counts only when state, serial and hash agree. */
 static bool alive_by_content(aipc_seg *seg, uint64_t offset, uint64_t serial, aipc_living *found) {
+    if (!aipc_heap_may_read(seg, offset)) return false;
     found->object = aipc_object_read(seg, offset, &found->ref);
     if (found->object == NULL || found->ref.serial != serial) return false;
     found->state = aipc_state_of(found->object);

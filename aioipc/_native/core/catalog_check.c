@@ -354,7 +354,7 @@ static void check_retired(check *c) {
 
 static bool is_retired(aipc_seg *seg, uint64_t block) {
     uint64_t offset = aipc_load_relaxed64(&seg->catalog->retired);
-    uint64_t most = (seg->limit - seg->heap_begin) / AIPC_BLOCK_MIN;
+    uint64_t most = (aipc_limit(seg) - seg->heap_begin) / AIPC_BLOCK_MIN;
     for (uint64_t i = 0; offset != 0 && i < most; i++) {
         if (offset == block) return true;
         if (!next_retired(seg, &offset)) return false;

@@ -155,7 +155,7 @@ aipc_status aipc_catalog_hold(aipc_ctx *ctx, uint64_t offset, aipc_object_ref *r
     aipc_seg *seg = ctx->seg;
     aipc_status status = aipc_domain_lock(ctx, &seg->catalog->domain);
     if (status != AIPC_OK) return status;
-    const struct aipc_object *object = aipc_object_read(seg, offset, ref);
+    const struct aipc_object *object = aipc_heap_may_read(seg, offset) ? aipc_object_read(seg, offset, ref) : NULL;
     bool there = object != NULL && aipc_object_hash_right(seg, object);
     (void)aipc_exchange_seq_cst64(&ctx->shared->hazard[1], there ? offset : 0); /* SYNC hazard */
     aipc_domain_unlock(ctx, &seg->catalog->domain);

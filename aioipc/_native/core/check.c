@@ -24,9 +24,6 @@ static void check_header(aipc_seg *seg, aipc_report *report) {
                         header->participants, seg->participants);
     if (header->algorithm != seg->algorithm)
         aipc_report_add(report, "G2 algorithm", offsetof(struct aipc_header, algorithm), header->algorithm, seg->algorithm);
-    uint64_t end = aipc_load_relaxed64(&seg->heap->end);
-    if (end != size - 8)
-        aipc_report_add(report, "G2 size and end of the heap", offsetof(struct aipc_header, size), size, end);
     if (aipc_load_relaxed32(&header->slots_used) > seg->participants)
         aipc_report_add(report, "P3 slots_used", offsetof(struct aipc_header, slots_used),
                         aipc_load_relaxed32(&header->slots_used), seg->participants);

@@ -184,7 +184,7 @@ static bool is_part(check *c, uint64_t block) {
 }
 
 static void check_retired(check *c) {
-    uint64_t left = c->seg->limit / AIPC_BLOCK_MIN;
+    uint64_t left = aipc_limit(c->seg) / AIPC_BLOCK_MIN;
     for (uint64_t block = aipc_load_relaxed64(&c->d->retired); block != 0 && is_part(c, block); left--) {
         if (left == 0) {
             found(c, "E8 retired blocks do not end", &c->d->retired, block, 0);
@@ -196,7 +196,7 @@ static void check_retired(check *c) {
 }
 
 static void check_shedding(check *c) {
-    uint64_t left = c->seg->limit / aipc_dict_table_size(AIPC_DICT_CAPACITY_MIN), work = c->seg->limit, used;
+    uint64_t left = aipc_limit(c->seg) / aipc_dict_table_size(AIPC_DICT_CAPACITY_MIN), work = aipc_limit(c->seg), used;
     aipc_dict_view view;
     for (uint64_t table = aipc_load_relaxed64(&c->d->shedding); table != 0; left--) {
         if (left == 0 || work == 0) {

@@ -251,7 +251,7 @@ aipc_status aipc_dict_clear(aipc_ctx *ctx, struct aipc_dict *d) {
     status = detach(ctx->seg, d);
     status = worse(status, aipc_dict_leave(ctx, d, 0));
     /* A step takes at least eight entries, or a table: more steps than there is memory for are going in a circle. */
-    uint64_t left = ctx->seg->limit / (sizeof(struct aipc_dict_entry) + AIPC_BLOCK_OVERHEAD) + SHED_ROUNDS;
+    uint64_t left = aipc_limit(ctx->seg) / (sizeof(struct aipc_dict_entry) + AIPC_BLOCK_OVERHEAD) + SHED_ROUNDS;
     while (status == AIPC_OK && aipc_load_relaxed64(&d->shedding) != 0) {
         if (left-- == 0) return aipc_corrupt(ctx->seg, "E8 shed tables do not end", &d->shedding, 0, 0);
         aipc_shield(ctx->seg, true);

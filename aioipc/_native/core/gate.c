@@ -44,12 +44,22 @@ aipc_status aipc_gate_open(aipc_seg *seg, int *gate) {
     return status;
 }
 
-/* Closing alone would leave it locked by a child that another thread has forked meanwhile. */
-void aipc_gate_close(int gate) {
-    int ignored;
-    (void)aipc_os_unlock_byte(gate, AIPC_GATE_BYTE, &ignored);
-    aipc_os_close(gate);
+aipc_status aipc_byte_take(aipc_seg *seg, int64_t byte, int *taken) {
+    aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, taken, &seg->error);
+    if (status != AIPC_OK) return status;
+    status = aipc_os_lock_byte(*taken, byte, &seg->error);
+    if (status != AIPC_OK) aipc_os_close(*taken);
+    return status;
 }
+
+/* Closing alone would leave it locked by a child that another thread has forked meanwhile. */
+void aipc_byte_give_back(int taken, int64_t byte) {
+    int ignored;
+    (void)aipc_os_unlock_byte(taken, byte, &ignored);
+    aipc_os_close(taken);
+}
+
+void aipc_gate_close(int gate) { aipc_byte_give_back(gate, AIPC_GATE_BYTE); }
 
 bool aipc_nobody(int fd, int *error) {
     return aipc_os_test_bytes(fd, AIPC_LIVENESS_BASE, AIPC_MAX_PARTICIPANTS, error) == AIPC_OK;

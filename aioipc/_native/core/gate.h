@@ -13,6 +13,9 @@
 /* Locks the gate's byte on a description of its own.  AIPC_STALLED: a stopped process has it. */
 aipc_status aipc_gate_open(aipc_seg *seg, int *gate);
 void aipc_gate_close(int gate);
+/* The same of another byte, which does not wait: AIPC_AGAIN. */
+aipc_status aipc_byte_take(aipc_seg *seg, int64_t byte, int *taken);
+void aipc_byte_give_back(int taken, int64_t byte);
 
 /* Whether no living process is attached to the object behind `fd`. */
 bool aipc_nobody(int fd, int *error);

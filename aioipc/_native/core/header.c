@@ -44,6 +44,7 @@ static uint64_t layout_hash(void) {
     FOLD(sizeof(struct aipc_domain)); FOLD(sizeof(struct aipc_heap)); FOLD(offsetof(struct aipc_heap, bins));
     FOLD(sizeof(struct aipc_catalog)); FOLD(offsetof(struct aipc_catalog, turn)); FOLD(AIPC_LEVELS);
     FOLD(offsetof(struct aipc_slot, registrations)); FOLD(sizeof(struct aipc_table)); FOLD(sizeof(struct aipc_object));
+    FOLD(offsetof(struct aipc_heap, hole_first)); FOLD(sizeof(struct aipc_hole)); FOLD(AIPC_HOLE_PAGE);
     FOLD(offsetof(struct aipc_object, name)); FOLD(sizeof(struct aipc_holding));
     FOLD(sizeof(struct aipc_waits)); FOLD(sizeof(struct aipc_node)); FOLD(offsetof(struct aipc_node, got));
     FOLD(sizeof(struct aipc_lock));
@@ -88,10 +89,12 @@ aipc_status aipc_header_write(aipc_seg *seg, const aipc_create_options *options,
     return AIPC_OK;
 }
 
+bool aipc_size_possible(uint64_t size) { return size >> LARGEST_SHIFT == 0; }
+
 bool aipc_options_valid(const aipc_create_options *options) {
     return options->participants >= 1 && options->participants <= AIPC_MAX_PARTICIPANTS &&
            options->size % 16 == 0 && options->size >= aipc_segment_minimum(options->size, options->participants) &&
-           options->max_size >= options->size && options->max_size >> LARGEST_SHIFT == 0 &&
+           options->max_size >= options->size && aipc_size_possible(options->max_size) &&
            options->algorithm <= AIPC_SEQ_FIT;
 }
 
@@ -116,7 +119,7 @@ aipc_status aipc_header_validate(const struct aipc_header *h, const aipc_file_in
         return mismatch(fault, AIPC_INCOMPATIBLE, "algorithm", AT(algorithm), h->algorithm, AIPC_BEST_FIT);
     if (h->size > info->size)
         return mismatch(fault, AIPC_CORRUPT, "size: the object was truncated", AT(size), info->size, h->size);
-    if (h->max_size < h->size || h->max_size >> LARGEST_SHIFT != 0)
+    if (h->max_size < h->size || !aipc_size_possible(h->max_size))
         return mismatch(fault, AIPC_CORRUPT, "max_size", AT(max_size), h->max_size, h->size);
     if (h->participants < 1 || h->participants > AIPC_MAX_PARTICIPANTS)
         return mismatch(fault, AIPC_CORRUPT, "participants", AT(participants), h->participants, AIPC_MAX_PARTICIPANTS);

@@ -19,6 +19,8 @@ typedef struct aipc_create_options {
 
 /* Bytes that a segment with these options needs before anything is allocated in it. */
 uint64_t aipc_segment_minimum(uint64_t size, uint32_t participants);
+/* Whether a segment can have so much address space. */
+bool aipc_size_possible(uint64_t size);
 bool aipc_options_valid(const aipc_create_options *options);
 
 /* Wait nodes of a new segment. */

@@ -1,7 +1,8 @@
 #include "heap_change.h"
+#include "os.h"
 
 uint64_t aipc_heap_header(const aipc_seg *seg, uint64_t offset, uint64_t size, uint32_t flags) {
-    return tagged(seg, offset, size | flags);
+    return tagged(seg, offset, header_low(size, flags));
 }
 
 uint32_t aipc_heap_bin_of(const aipc_seg *seg, uint64_t size) { return bin_of(seg, size); }
@@ -13,9 +14,11 @@ void aipc_heap_format(aipc_seg *seg, uint64_t begin, uint64_t end) {
     view v = {seg, end};
     uint64_t size = end - begin;
     uint32_t bin = bin_of(seg, size);
+    uint64_t *const none[] = {&heap->hole_first, &heap->hole_last, &heap->hole_bytes, &heap->hole_count};
 
     for (uint32_t i = 0; i < AIPC_BINS; i++) aipc_store_relaxed64(&heap->bins[i], 0);
     for (uint32_t i = 0; i < AIPC_BINS / 64; i++) aipc_store_relaxed64(&heap->map[i], 0);
+    for (uint32_t i = 0; i < 4; i++) aipc_store_relaxed64(none[i], 0);
     aipc_store_relaxed64(&heap->end, end);
     aipc_store_relaxed64(&heap->used_blocks, 0);
     aipc_store_relaxed64(&heap->free_bytes, size);
@@ -58,7 +61,7 @@ bool aipc_heap_cut_and_rebin(view v, const cut *c) {
         changes[0].to = c->offset;
         changes[0].to_size = c->gap;
     }
-    aipc_tx tx = aipc_tx_begin(v.seg, &v.seg->heap->domain);
+    aipc_tx tx = aipc_tx_resume(v.seg, &v.seg->heap->domain);
     for (int i = 0; i < (c->rest != 0 && c->gap != 0 ? 2 : 1); i++)
         if (!rebin(v, &tx, &changes[i])) return false;
     return set_cut(v, &tx, c) && had_room(v, &tx);
@@ -72,10 +75,23 @@ bool aipc_heap_join_and_rebin(view v, const join *j) {
         changes[0].from = j->offset;
         changes[0].from_size = j->before;
     }
-    aipc_tx tx = aipc_tx_begin(v.seg, &v.seg->heap->domain);
+    aipc_tx tx = aipc_tx_resume(v.seg, &v.seg->heap->domain);
     for (int i = j->before != 0 && j->after != 0 ? 1 : 0; i >= 0; i--)
         if (!rebin(v, &tx, &changes[i])) return false;
     return set_join(v, &tx, j) && had_room(v, &tx);
+}
+
+bool aipc_heap_backed(const aipc_seg *seg, uint64_t offset, uint64_t size) {
+    if (aipc_load_relaxed64(&seg->heap->hole_first) == 0) return true;
+    uint64_t page = aipc_os_page_size(), last = size == 0 ? offset : offset + size - 1;
+    for (uint64_t at = offset; at <= last; at = (at / page + 1) * page)
+        if (!aipc_os_readable(seg->base + at)) return false;
+    return true;
+}
+
+bool aipc_heap_may_read(aipc_seg *seg, uint64_t payload) {
+    uint64_t offset = payload - AIPC_BLOCK_OVERHEAD;
+    return payload >= AIPC_BLOCK_OVERHEAD && aipc_at(seg, offset, 8) != NULL && aipc_heap_backed(seg, offset, 8);
 }
 
 /* ---- looking ----------------------------------------------------------------------------------- */
@@ -86,9 +102,10 @@ aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, u
     if (where == NULL) return AIPC_INVALID;
     /* A neighbour's free or allocate may change PREV_USED meanwhile: whole words, so the tag fits. */
     uint64_t header = aipc_load_relaxed64(where), found = aipc_block_size(header);
-    if ((header & AIPC_USED) == 0 || !tag_fits(seg, offset, header)) return AIPC_INVALID;
+    if ((header & AIPC_USED) == 0 || (aipc_block_flags(header) & AIPC_HOLE) != 0 || !tag_fits(seg, offset, header))
+        return AIPC_INVALID;
     if (found < AIPC_BLOCK_MIN || aipc_at(seg, offset, found) == NULL)
-        return aipc_corrupt(seg, BAD_SIZE, where, found, seg->limit - offset);
+        return aipc_corrupt(seg, BAD_SIZE, where, found, aipc_limit(seg) - offset);
     *size = found - AIPC_BLOCK_OVERHEAD;
     *flags = aipc_block_flags(header) & (AIPC_INTERNAL | AIPC_OWNED);
     return AIPC_OK;

@@ -10,7 +10,8 @@
  *   H5  every free block stands in exactly one bin, that of its size; bin lists are doubly linked.  seq_fit has
  *       one list, in the first bin, and it is sorted by address
  *   H6  map and summary have a bit set exactly for the bins that are not empty
- *   H7  free_bytes and used_blocks are what a walk finds
+ *   H7  free_bytes and used_blocks are what a walk finds (a hole is a used block here)
+ *   H8  holes are in one list: holes.h
  *
  * Bins: exact sizes up to 1,024 bytes, then eight bins per power of two.  The smallest non-empty larger bin is found
  * through map and summary: O(1) in the number of blocks.  The algorithm is the segment's for life:
@@ -55,12 +56,27 @@ aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment,
  * data, AIPC_CORRUPT otherwise. */
 aipc_status aipc_heap_free(aipc_ctx *ctx, uint64_t payload, uint32_t forbidden, uint64_t *orphan);
 
+/* The heap of [.., from) goes on to `to`, and with it header.size.  pre: the bytes are there, and it is the caller's turn
+ * (grow.h). */
+aipc_status aipc_heap_extend(aipc_ctx *ctx, uint64_t from, uint64_t to);
+/* Cuts off what is free at its end, but for the reserve.  pre: nobody else has the segment. */
+aipc_status aipc_heap_shrink(aipc_ctx *ctx);
+/* Bytes that are missing from the end of the heap for it to have its reserve there, when that end is all there is. */
+uint64_t aipc_heap_wanting(aipc_ctx *ctx);
+
+/* Whether all of these bytes can be read without a signal: a number of anybody's may lead into a hole (holes.h), whose
+ * pages may not come again.  Costs nothing while there are no holes.  pre: aipc_at(seg, offset, size). */
+bool aipc_heap_backed(const aipc_seg *seg, uint64_t offset, uint64_t size);
+/* The same of the header of a block whose payload may be any number: a handle that somebody has kept. */
+bool aipc_heap_may_read(aipc_seg *seg, uint64_t payload);
+
 /* Usable bytes of a used block and its flags.  Takes no lock: for handles whose owner keeps them alive. */
 aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags);
 
 typedef struct aipc_heap_stats {
     uint64_t total_bytes;  /* from heap_begin to the sentinel */
-    uint64_t free_bytes;   /* sum of the sizes of all free blocks, headers included, without the reserve */
+    uint64_t free_bytes;   /* sum of the sizes of all free blocks and holes, headers included, without the reserve */
+    uint64_t hole_bytes;   /* of them in holes */
     uint64_t largest_free; /* the largest ordinary request that would succeed now, in bytes */
     uint64_t used_blocks;
 } aipc_heap_stats;
@@ -76,7 +92,7 @@ aipc_status aipc_heap_walk(aipc_ctx *ctx, bool (*visit)(void *arg, const aipc_bl
 /* The same.  pre: the heap's lock is held, by whomever. */
 aipc_status aipc_heap_walk_held(aipc_seg *seg, bool (*visit)(void *arg, const aipc_block_info *block), void *arg);
 
-/* Walks everything and reports each broken invariant H1-H7.  Terminates on any bytes whatever.
+/* Walks everything and reports each broken invariant H1-H8.  Terminates on any bytes whatever.
  * Takes the heap's lock for the length of the walk. */
 aipc_status aipc_heap_check(aipc_ctx *ctx, aipc_report *report);
 
@@ -93,7 +109,9 @@ static inline uint64_t aipc_heap_record_share(uint64_t reserve, uint32_t partici
     uint64_t most = 64 * (uint64_t)participants, half = reserve / 2;
     return (half < most ? half : most) & ~UINT64_C(15);
 }
-static inline uint64_t aipc_block_size(uint64_t header) { return header & UINT64_C(0x0000fffffffffff0); }
-static inline uint32_t aipc_block_flags(uint64_t header) { return (uint32_t)(header & 15); }
+static inline uint64_t aipc_block_size(uint64_t header) { return header & UINT64_C(0x00007ffffffffff0); }
+static inline uint32_t aipc_block_flags(uint64_t header) {
+    return (uint32_t)(header & 15) | (uint32_t)(header >> 47 & 1) * AIPC_HOLE;
+}
 
 #endif

@@ -1,14 +1,7 @@
 #include "heap_change.h"
+#include "holes.h"
 
-aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint32_t flags,
-                               uint64_t *orphan, uint64_t *payload) {
-    if (alignment == 0 || (alignment & (alignment - 1)) != 0) return AIPC_INVALID;
-    if ((flags & ~(uint32_t)(AIPC_INTERNAL | AIPC_OWNED | AIPC_RESERVE)) != 0) return AIPC_INVALID;
-    /* So that nothing below overflows. */
-    if (size > ctx->seg->mapped || alignment > ctx->seg->mapped) return AIPC_FULL;
-    request want = {.size = (size + AIPC_BLOCK_OVERHEAD + 15) & ~UINT64_C(15), .alignment = alignment};
-    if (want.size < AIPC_BLOCK_MIN) want.size = AIPC_BLOCK_MIN;
-
+static aipc_status allocate(aipc_ctx *ctx, request want, uint32_t flags, uint64_t *orphan, uint64_t *payload) {
     view v;
     uint64_t end;
     cut c = {.flags = flags & AIPC_PART, .orphan = orphan};
@@ -23,4 +16,22 @@ aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment,
     else
         *payload = c.offset + AIPC_BLOCK_OVERHEAD;
     return close_heap(ctx, v, status);
+}
+
+aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint32_t flags,
+                               uint64_t *orphan, uint64_t *payload) {
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0) return AIPC_INVALID;
+    if ((flags & ~(uint32_t)(AIPC_INTERNAL | AIPC_OWNED | AIPC_RESERVE)) != 0) return AIPC_INVALID;
+    /* So that nothing below overflows. */
+    if (size > ctx->seg->mapped || alignment > ctx->seg->mapped) return AIPC_FULL;
+    request want = {.size = (size + AIPC_BLOCK_OVERHEAD + 15) & ~UINT64_C(15), .alignment = alignment};
+    if (want.size < AIPC_BLOCK_MIN) want.size = AIPC_BLOCK_MIN;
+
+    aipc_status status = allocate(ctx, want, flags, orphan, payload);
+    while (status == AIPC_FULL && aipc_load_relaxed64(&ctx->seg->heap->hole_first) != 0) {
+        status = aipc_heap_make_room(ctx, want.size, alignment);
+        if (status == AIPC_OK) status = allocate(ctx, want, flags, orphan, payload);
+        else break;
+    }
+    return status;
 }

@@ -52,6 +52,10 @@ INLINE bool tag_fits(const aipc_seg *seg, uint64_t offset, uint64_t header) {
     return (product(seg, offset, header & LOW_MASK) ^ header) >> 48 == 0;
 }
 
+INLINE uint64_t header_low(uint64_t size, uint32_t flags) {
+    return size | (flags & 15) | (uint64_t)(flags & AIPC_HOLE) << 42;
+}
+
 /* Records what contradicts itself; false, for who gives up because of it. */
 void aipc_heap_wrong(view v, const char *what, uint64_t where, uint64_t found, uint64_t expected);
 INLINE bool wrong(view v, const char *what, uint64_t where, uint64_t found, uint64_t expected) {
@@ -64,7 +68,7 @@ INLINE uint64_t *word(view v, uint64_t offset) { return (uint64_t *)(void *)(v.s
 INLINE uint64_t get(view v, uint64_t offset) { return aipc_load_relaxed64(word(v, offset)); }
 INLINE void set(view v, aipc_tx *tx, uint64_t offset, uint64_t value) { aipc_tx_set(tx, word(v, offset), value); }
 INLINE void set_header(view v, aipc_tx *tx, uint64_t offset, uint64_t size, uint32_t flags) {
-    set(v, tx, offset, tagged(v.seg, offset, size | flags));
+    set(v, tx, offset, tagged(v.seg, offset, header_low(size, flags)));
 }
 INLINE uint64_t place(view v, const uint64_t *field) { return aipc_offset(v.seg, field); }
 
@@ -144,10 +148,10 @@ INLINE aipc_status open_heap(aipc_ctx *ctx, view *v) {
     if (status != AIPC_OK) return status;
     uint64_t end = aipc_load_relaxed64(&seg->heap->end);
     *v = (view){seg, end};
-    bool exists = end < seg->limit - 8 || aipc_at(seg, end, 8) != NULL; /* aipc_at looks again after growth */
+    bool exists = end < aipc_limit(seg) - 8 || aipc_at(seg, end, 8) != NULL; /* aipc_at looks again after growth */
     if ((end & 15) == 8 && end >= seg->heap_begin && exists) return AIPC_OK;
     aipc_domain_unlock(ctx, &seg->heap->domain);
-    return aipc_corrupt(seg, "H2 end of the heap", &seg->heap->end, end, seg->limit);
+    return aipc_corrupt(seg, "H2 end of the heap", &seg->heap->end, end, aipc_limit(seg));
 }
 
 /* Takes everything back; the log itself knows how much that is. */

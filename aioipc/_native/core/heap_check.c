@@ -8,6 +8,7 @@ typedef struct check {
     uint64_t begin, end;
     uint64_t free_blocks, free_bytes, used_blocks; /* what the walk found */
     uint64_t fingerprint; /* sum over free blocks, to compare the walk's with the bins' (H5) */
+    uint64_t holes, hole_bytes, hole_print; /* the same of holes, for the list's (H8) */
     bool walked;          /* the walk came to the sentinel */
 } check;
 
@@ -61,9 +62,25 @@ static void walked_free(check *c, const block *b) {
         c->report->largest_free = b->size - AIPC_BLOCK_OVERHEAD;
 }
 
+/* Its words are where a page begins, and there is a page in it. */
+static bool is_hole(const check *c, const block *b) {
+    uint64_t first = b->offset + sizeof(struct aipc_hole), end = b->offset + b->size;
+    return (b->flags & ~(uint32_t)AIPC_PREV_USED) == (AIPC_USED | AIPC_HOLE) && first % AIPC_HOLE_PAGE == 0 &&
+           end / AIPC_HOLE_PAGE * AIPC_HOLE_PAGE > first && end != c->end;
+}
+
+static void walked_hole(check *c, const block *b) {
+    if (!is_hole(c, b)) add(c, "H8 hole", b->offset, b->flags, AIPC_USED | AIPC_HOLE);
+    c->holes++;
+    c->hole_bytes += b->size;
+    c->hole_print += mixed(b->offset);
+}
+
 static void walked_used(check *c, const block *b) {
     c->used_blocks++;
-    if ((b->flags & AIPC_PART) == AIPC_PART)
+    if ((b->flags & AIPC_HOLE) != 0)
+        walked_hole(c, b);
+    else if ((b->flags & AIPC_PART) == AIPC_PART)
         c->report->part_blocks++;
     else if ((b->flags & AIPC_INTERNAL) != 0)
         c->report->internal_blocks++;
@@ -169,7 +186,32 @@ static void check_bins(check *c) {
         add(c, "H5 bins hold other blocks than the free ones", where, found.fingerprint, c->fingerprint);
 }
 
+/* H8: the list has the holes that the walk has found. */
+static void check_holes(check *c) {
+    struct aipc_heap *heap = c->heap;
+    uint64_t from = aipc_offset(c->seg, &heap->hole_first), prev = 0, left = c->holes, print = 0;
+    for (uint64_t at = get(c, from); at != 0; at = get(c, from)) {
+        block b;
+        const char *broken = left-- == 0 ? "H8 list of holes does not end" : read_header(c, at, &b);
+        if (broken != NULL || !is_hole(c, &b)) {
+            add(c, broken != NULL ? broken : "H8 no hole in the list of holes", from, at, 0);
+            return;
+        }
+        if (get(c, at + offsetof(struct aipc_hole, prev)) != prev) add(c, "H8 backward link", at, prev, 0);
+        print += mixed(at);
+        prev = at;
+        from = at + offsetof(struct aipc_hole, next);
+    }
+    uint64_t last = aipc_load_relaxed64(&heap->hole_last), bytes = aipc_load_relaxed64(&heap->hole_bytes);
+    if (last != prev) add(c, "H8 last hole", aipc_offset(c->seg, &heap->hole_last), last, prev);
+    if (print != c->hole_print) add(c, "H8 the list has other holes", from, c->holes - left, c->holes);
+    if (bytes != c->hole_bytes || aipc_load_relaxed64(&heap->hole_count) != c->holes)
+        add(c, "H8 sums of holes", aipc_offset(c->seg, &heap->hole_bytes), bytes, c->hole_bytes);
+}
+
 static void check_counters(check *c) {
+    uint64_t size = aipc_load_relaxed64(&c->seg->header->size);
+    if (size != c->end + 8) add(c, "G2 size and end of the heap", offsetof(struct aipc_header, size), size, c->end + 8);
     uint64_t free_bytes = aipc_load_relaxed64(&c->heap->free_bytes);
     uint64_t used_blocks = aipc_load_relaxed64(&c->heap->used_blocks);
     if (free_bytes != c->free_bytes)
@@ -186,17 +228,20 @@ aipc_status aipc_heap_check(aipc_ctx *ctx, aipc_report *report) {
 
     check c = {.seg = seg, .heap = heap, .report = report, .begin = seg->heap_begin};
     if (!find_end(&c)) {
-        add(&c, "H2 end of the heap", aipc_offset(seg, &heap->end), c.end, seg->limit);
+        add(&c, "H2 end of the heap", aipc_offset(seg, &heap->end), c.end, aipc_limit(seg));
     } else {
         walk(&c);
         check_bins(&c);
         if (c.walked) check_counters(&c);
+        if (c.walked) check_holes(&c);
     }
     aipc_domain_unlock(ctx, &heap->domain);
 
     report->blocks += c.free_blocks + c.used_blocks;
     report->free_blocks += c.free_blocks;
     report->free_bytes += c.free_bytes;
+    report->holes += c.holes;
+    report->hole_bytes += c.hole_bytes;
     return AIPC_OK;
 }
 
@@ -254,6 +299,36 @@ static const char *find_largest(const check *c, uint64_t limit, uint64_t *larges
     return broken;
 }
 
+/* The same of a hole with what is free before it, and what follows, free or a hole. */
+static const char *run_of(const check *c, const block *hole, uint64_t limit, uint64_t *bytes) {
+    enum { FAR = 4096 };
+    block b = *hole;
+    *bytes = (b.flags & AIPC_PREV_USED) == 0 && b.offset > c->begin ? get(c, b.offset - 8) : 0;
+    for (int steps = 0; steps < FAR && ((b.flags & AIPC_USED) == 0 || (b.flags & AIPC_HOLE) != 0); steps++) {
+        uint64_t room = b.offset < limit ? limit - b.offset : 0;
+        *bytes += b.size < room ? b.size : room;
+        if (b.offset + b.size == c->end) break;
+        const char *broken = read_header(c, b.offset + b.size, &b);
+        if (broken != NULL) return broken;
+    }
+    return *bytes > c->end ? "H4 free block's footer" : NULL;
+}
+
+static const char *largest_with_holes(const check *c, uint64_t limit, uint64_t *largest) {
+    uint64_t left = aipc_load_relaxed64(&c->heap->hole_count), bytes;
+    for (uint64_t at = aipc_load_relaxed64(&c->heap->hole_first); at != 0; left--) {
+        block b;
+        const char *broken = left == 0 ? "H8 list of holes does not end" : read_header(c, at, &b);
+        if (broken == NULL && !is_hole(c, &b)) broken = "H8 hole";
+        if (broken == NULL) broken = run_of(c, &b, limit, &bytes);
+        if (broken != NULL) return broken;
+        bytes = bytes > AIPC_BLOCK_MIN ? (bytes - AIPC_BLOCK_MIN) & ~UINT64_C(15) : 0; /* make_room wants so much more */
+        if (bytes > *largest) *largest = bytes;
+        at = get(c, at + offsetof(struct aipc_hole, next));
+    }
+    return NULL;
+}
+
 aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats) {
     aipc_seg *seg = ctx->seg;
     struct aipc_heap *heap = seg->heap;
@@ -265,11 +340,15 @@ aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats) {
     if (broken == NULL) {
         reserve = aipc_heap_reserve(c.end - c.begin, seg->participants);
         broken = find_largest(&c, c.end - reserve, &largest);
+        /* Where the reserve is in use, there is more than that elsewhere. */
+        free_bytes = free_bytes > reserve ? free_bytes - reserve : 0;
+        if (free_bytes < largest) free_bytes = largest;
+        if (broken == NULL) broken = largest_with_holes(&c, c.end - reserve, &largest);
     }
-    /* Where the reserve is in use, there is more than that elsewhere. */
-    free_bytes = free_bytes > reserve ? free_bytes - reserve : 0;
+    uint64_t holes = aipc_load_relaxed64(&heap->hole_bytes);
     *stats = (aipc_heap_stats){.total_bytes = c.end - c.begin,
-                               .free_bytes = free_bytes > largest ? free_bytes : largest,
+                               .free_bytes = free_bytes + holes,
+                               .hole_bytes = holes,
                                .largest_free = largest != 0 ? largest - AIPC_BLOCK_OVERHEAD : 0,
                                .used_blocks = aipc_load_relaxed64(&heap->used_blocks)};
     if (broken != NULL) status = aipc_corrupt(seg, broken, &heap->bins, largest, 0);

@@ -202,6 +202,7 @@ static aipc_status deallocate_owned(aipc_ctx *ctx, uint64_t payload) {
 aipc_status aipc_deallocate(aipc_ctx *ctx, uint64_t payload) {
     uint64_t usable;
     uint32_t flags;
+    if (!aipc_heap_may_read(ctx->seg, payload)) return AIPC_INVALID;
     aipc_status status = aipc_heap_size_of(ctx->seg, payload, &usable, &flags);
     if (status != AIPC_OK) return status;
     if ((flags & AIPC_INTERNAL) != 0) return AIPC_INVALID;

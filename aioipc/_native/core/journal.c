@@ -1,5 +1,7 @@
 #include "journal.h"
 
+#include "os.h"
+
 aipc_status aipc_corrupt(aipc_seg *seg, const char *what, const void *where, uint64_t found,
                          uint64_t expected) {
     seg->fault = (aipc_fault){.what = what, .found = found, .expected = expected};
@@ -17,14 +19,21 @@ void aipc_tx_set32(aipc_tx *tx, uint32_t *field, uint32_t value) {
     aipc_tx_set(tx, word, (old & ~(UINT64_C(0xffffffff) << shift)) | (uint64_t)value << shift);
 }
 
+/* A word that a log names.  Those of a new end lie behind the size that is published, but they are there. */
+static uint64_t *logged(aipc_seg *seg, uint64_t offset) {
+    uint64_t *word = aipc_at(seg, offset, sizeof *word);
+    if (word != NULL || (offset & 7) != 0 || offset > seg->mapped - sizeof *word) return word;
+    return aipc_os_readable(seg->base + offset) ? (uint64_t *)(void *)(seg->base + offset) : NULL;
+}
+
 /* Restores the undo entries of a log, newest first.  Repeatable: an entry restored twice is the same. */
 static aipc_status undo(aipc_seg *seg, struct aipc_domain *domain, uint64_t count) {
     while (count-- > 0) {
         const struct aipc_log_entry *entry = &domain->entries[count];
-        uint64_t *word = aipc_at(seg, aipc_load_relaxed64(&entry->offset), sizeof *word);
+        uint64_t *word = logged(seg, aipc_load_relaxed64(&entry->offset));
         if (word == NULL)
             return aipc_corrupt(seg, "L1 a log entry points outside the segment", entry,
-                                aipc_load_relaxed64(&entry->offset), seg->limit);
+                                aipc_load_relaxed64(&entry->offset), aipc_limit(seg));
         aipc_store_release64(word, aipc_load_relaxed64(&entry->value));
     }
     return AIPC_OK;
@@ -33,10 +42,10 @@ static aipc_status undo(aipc_seg *seg, struct aipc_domain *domain, uint64_t coun
 static aipc_status redo(aipc_seg *seg, struct aipc_domain *domain, uint64_t first, uint64_t count) {
     for (uint64_t i = first; i < first + count; i++) {
         const struct aipc_log_entry *entry = &domain->entries[i];
-        uint64_t *word = aipc_at(seg, aipc_load_relaxed64(&entry->offset), sizeof *word);
+        uint64_t *word = logged(seg, aipc_load_relaxed64(&entry->offset));
         if (word == NULL)
             return aipc_corrupt(seg, "L1 a log entry points outside the segment", entry,
-                                aipc_load_relaxed64(&entry->offset), seg->limit);
+                                aipc_load_relaxed64(&entry->offset), aipc_limit(seg));
         aipc_store_release64(word, aipc_load_relaxed64(&entry->value));
     }
     return AIPC_OK;
@@ -68,7 +77,7 @@ aipc_status aipc_journal_recover(aipc_seg *seg, struct aipc_domain *domain) {
         const uint64_t *word = aipc_at(seg, aipc_load_relaxed64(&domain->publish_offset), sizeof *word);
         if (word == NULL)
             return aipc_corrupt(seg, "L3 publish entry points outside the segment", &domain->publish_offset,
-                                aipc_load_relaxed64(&domain->publish_offset), seg->limit);
+                                aipc_load_relaxed64(&domain->publish_offset), aipc_limit(seg));
         uint64_t now = aipc_load_seq_cst64(word); /* SYNC journal-publish */
         if (now == aipc_load_relaxed64(&domain->publish_new))
             status = redo(seg, domain, undo_count, redo_count);

@@ -43,6 +43,13 @@ static inline aipc_tx aipc_tx_begin(aipc_seg *seg, struct aipc_domain *domain) {
     return (aipc_tx){.seg = seg, .base = seg->base, .domain = domain};
 }
 
+/* Goes on with the transaction whose log is there: for the rest of an operation whose first part has left its words. */
+static inline aipc_tx aipc_tx_resume(aipc_seg *seg, struct aipc_domain *domain) {
+    aipc_tx tx = aipc_tx_begin(seg, domain);
+    tx.undo = (uint32_t)(aipc_load_relaxed64(&domain->head) & AIPC_HEAD_COUNT_MASK);
+    return tx;
+}
+
 static inline __attribute__((always_inline)) void aipc_log_entry_write(aipc_tx *tx, const uint64_t *word, uint64_t value) {
     struct aipc_log_entry *entry = &tx->domain->entries[tx->undo + tx->redo];
     aipc_store_relaxed64(&entry->offset, (uint64_t)((const uint8_t *)word - tx->base));

@@ -48,13 +48,26 @@ aipc_status aipc_os_advise(void *address, uint64_t size, int advice, int *error)
 /* Makes the bytes exist: AIPC_FULL when the filesystem has no room. In chunks of 32 MiB. */
 aipc_status aipc_os_reserve(int fd, uint64_t from, uint64_t to, int *error);
 
-/* Writes `size` bytes to the beginning of a file.  AIPC_FULL: the filesystem has no room. */
-aipc_status aipc_os_write(int fd, const void *bytes, uint64_t size, int *error);
+/* Cuts the object off, or makes it longer without pages. */
+aipc_status aipc_os_truncate(int fd, uint64_t size, int *error);
+
+/* Gives the pages of a mapping back to the system; they read as zeros, and come again when touched, as long as there is
+ * room.  `shared`: from the object itself, of memory that nobody else has from this mapping alone.  Both ends are
+ * multiples of the page size. */
+aipc_status aipc_os_punch(void *address, uint64_t size, bool shared, int *error);
+/* Makes pages of a mapping that has no descriptor exist; AIPC_FULL. */
+aipc_status aipc_os_populate(void *address, uint64_t size, int *error);
+/* Whether the byte there can be read, without a signal if not: its page may have to be made, and there may be no room. */
+bool aipc_os_readable(const void *address);
+uint64_t aipc_os_page_size(void);
+
+/* Writes `size` bytes to a file at `offset`.  AIPC_FULL: the filesystem has no room. */
+aipc_status aipc_os_write(int fd, const void *bytes, uint64_t size, uint64_t offset, int *error);
 
 /* OFD locks, one byte each.  lock: AIPC_AGAIN when another description holds it. */
 aipc_status aipc_os_lock_byte(int fd, int64_t byte, int *error);
 aipc_status aipc_os_unlock_byte(int fd, int64_t byte, int *error);
-/* Shared with all who do the same; needs no leave to write. */
+/* Shared with all who do the same; needs no leave to write.  AIPC_AGAIN: somebody locks it for itself. */
 aipc_status aipc_os_share_byte(int fd, int64_t byte, int *error);
 /* AIPC_OK: nobody (but this description) locks any byte of [first, first + count); AIPC_AGAIN: somebody. */
 aipc_status aipc_os_test_bytes(int fd, int64_t first, int64_t count, int *error);

@@ -25,6 +25,9 @@
 
 #include "atomics.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 #ifndef RWF_NOSIGNAL
 #define RWF_NOSIGNAL 0x00000100
 #endif
@@ -164,12 +167,44 @@ aipc_status aipc_os_reserve(int fd, uint64_t from, uint64_t to, int *error) {
     return AIPC_OK;
 }
 
-aipc_status aipc_os_write(int fd, const void *bytes, uint64_t size, int *error) {
+aipc_status aipc_os_truncate(int fd, uint64_t size, int *error) {
+    POINT();
+    return ftruncate(fd, (off_t)size) == 0 ? AIPC_OK : failed(error);
+}
+
+aipc_status aipc_os_punch(void *address, uint64_t size, bool shared, int *error) {
+    POINT();
+    return madvise(address, size, shared ? MADV_REMOVE : MADV_DONTNEED) == 0 ? AIPC_OK : failed(error);
+}
+
+aipc_status aipc_os_populate(void *address, uint64_t size, int *error) {
+    POINT();
+    if (madvise(address, size, MADV_POPULATE_WRITE) == 0 || errno == EINVAL) return AIPC_OK; /* Linux before 5.14 */
+    if (errno != ENOMEM && errno != EFAULT) return failed(error);
+    *error = ENOMEM;
+    return AIPC_FULL;
+}
+
+bool aipc_os_readable(const void *address) {
+    enum { NO_SUCH_CHANGE = -1, SET_BYTES = 8 }; /* the kernel reads the set, then finds that it shall do nothing with it */
+    const void *set = (const void *)((uintptr_t)address & ~(uintptr_t)(SET_BYTES - 1));
+    POINT();
+    return syscall(SYS_rt_sigprocmask, NO_SUCH_CHANGE, set, NULL, (size_t)SET_BYTES) == 0 || errno != EFAULT;
+}
+
+uint64_t aipc_os_page_size(void) {
+    static uint32_t size;
+    uint32_t known = aipc_load_relaxed32(&size);
+    if (known == 0) aipc_store_relaxed32(&size, known = (uint32_t)sysconf(_SC_PAGESIZE));
+    return known;
+}
+
+aipc_status aipc_os_write(int fd, const void *bytes, uint64_t size, uint64_t offset, int *error) {
     enum { CHUNK = 32 << 20 };
     for (uint64_t done = 0; done < size;) {
         uint64_t left = size - done;
         POINT();
-        ssize_t written = pwrite(fd, (const uint8_t *)bytes + done, left < CHUNK ? left : CHUNK, (off_t)done);
+        ssize_t written = pwrite(fd, (const uint8_t *)bytes + done, left < CHUNK ? left : CHUNK, (off_t)(offset + done));
         if (written < 0 && errno == EINTR) continue;
         if (written < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
             *error = errno;
@@ -203,7 +238,8 @@ aipc_status aipc_os_lock_byte(int fd, int64_t byte, int *error) {
 aipc_status aipc_os_share_byte(int fd, int64_t byte, int *error) {
     struct flock lock = byte_range(F_RDLCK, byte, 1);
     POINT();
-    return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? AIPC_OK : failed(error);
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return AIPC_OK;
+    return errno == EAGAIN || errno == EACCES ? AIPC_AGAIN : failed(error);
 }
 
 aipc_status aipc_os_unlock_byte(int fd, int64_t byte, int *error) {

@@ -25,7 +25,7 @@ static struct aipc_item *count_item(survey *s, uint64_t offset) {
 }
 
 /* An upper bound of how many items or records there can be: what keeps walks over any bytes short. */
-static uint64_t most(const aipc_seg *seg) { return seg->limit / 8; }
+static uint64_t most(const aipc_seg *seg) { return aipc_limit(seg) / 8; }
 
 static void walk_chunks(survey *s) {
     const struct aipc_queue *queue = s->queue;

@@ -1,5 +1,6 @@
 #include "quiesce.h"
 
+#include "holes.h"
 #include "names.h"
 #include "os.h"
 #include "participants.h"
@@ -103,11 +104,38 @@ static aipc_status take_all(aipc_ctx *ctx) {
 
 /* ---- copying --------------------------------------------------------------------------------------- */
 
+/* What a copy is made of: everything but the pages of holes, which must not be touched, and are holes in the copy too. */
+typedef struct copying {
+    aipc_seg *seg;
+    int fd;
+    uint64_t done; /* up to here */
+    aipc_status status;
+} copying;
+
+static bool copy_to(copying *c, uint64_t end) {
+    if (end > c->done) c->status = aipc_os_write(c->fd, c->seg->base + c->done, end - c->done, c->done, &c->seg->error);
+    c->done = end;
+    return c->status == AIPC_OK;
+}
+
+static bool copy_before(void *arg, const aipc_block_info *block) {
+    copying *c = arg;
+    if ((block->flags & AIPC_HOLE) == 0) return true;
+    const aipc_span pages = aipc_hole_pages(block);
+    if (!copy_to(c, pages.from)) return false;
+    c->done = pages.to;
+    return true;
+}
+
 static aipc_status copy(aipc_seg *seg, int fd) {
     aipc_seg_refresh_limit(seg);
     uint64_t size = aipc_load_acquire64(&seg->header->size); /* SYNC segment-size */
-    if (size > seg->limit) size = seg->limit;
-    return aipc_os_write(fd, seg->base, size, &seg->error);
+    if (size > aipc_limit(seg)) size = aipc_limit(seg);
+    copying c = {.seg = seg, .fd = fd};
+    aipc_status walked = AIPC_OK;
+    if (aipc_load_relaxed64(&seg->heap->hole_first) != 0) walked = aipc_heap_walk_held(seg, copy_before, &c);
+    if (c.status == AIPC_OK && walked == AIPC_OK) (void)copy_to(&c, size);
+    return c.status != AIPC_OK ? c.status : walked;
 }
 
 aipc_status aipc_snapshot(aipc_ctx *ctx, int fd) {

@@ -9,6 +9,7 @@ static aipc_status map(aipc_seg *seg, const struct aipc_header *h, const aipc_fi
     seg->base = base;
     seg->mapped = h->max_size;
     seg->limit = h->size;
+    seg->wary = true;
     seg->device = info->device;
     seg->inode = info->inode;
     seg->born = info->born;
@@ -30,13 +31,28 @@ static aipc_status check_origin(aipc_seg *seg, const struct aipc_header *h, cons
     return AIPC_INCOMPATIBLE;
 }
 
+/* Whoever makes the segment smaller keeps readers out for a moment. */
+static aipc_status be_seen(aipc_seg *seg) {
+    enum { SLICE_NS = 1000000 };
+    for (uint64_t waited = 0;; waited += SLICE_NS) {
+        aipc_status status = aipc_os_share_byte(seg->fd, AIPC_READER_BYTE, &seg->error);
+        if (status != AIPC_AGAIN) return status;
+        if (waited > seg->stall_ns) {
+            seg->fault = (aipc_fault){.what = "a stopped process is making the segment smaller"};
+            return AIPC_STALLED;
+        }
+        uint32_t never = 0;
+        aipc_os_futex_wait(&never, 0, SLICE_NS);
+    }
+}
+
 aipc_status aipc_reader_open(aipc_seg *seg) {
     struct aipc_header copy;
     aipc_file_info info;
-    aipc_status status = aipc_header_read(seg->fd, &copy, &info, &seg->fault, &seg->error);
+    aipc_status status = be_seen(seg); /* before the size is read: from now on it only grows */
+    if (status == AIPC_OK) status = aipc_header_read(seg->fd, &copy, &info, &seg->fault, &seg->error);
     if (status == AIPC_OK) status = aipc_header_validate(&copy, &info, &seg->fault);
     if (status == AIPC_OK) status = check_origin(seg, &copy, &info);
-    if (status == AIPC_OK) status = aipc_os_share_byte(seg->fd, AIPC_READER_BYTE, &seg->error);
     if (status == AIPC_OK) status = map(seg, &copy, &info);
     if (status != AIPC_OK) {
         aipc_reader_close(seg);

@@ -14,7 +14,7 @@ static aipc_status release_domain(aipc_seg *seg, struct aipc_context *context, u
     }
     struct aipc_domain *domain = aipc_at(seg, offset, sizeof *domain);
     if (domain == NULL)
-        return aipc_corrupt(seg, "R1 recorded domain is outside the segment", context, offset, seg->limit);
+        return aipc_corrupt(seg, "R1 recorded domain is outside the segment", context, offset, aipc_limit(seg));
     if ((aipc_load_seq_cst32(&domain->lock) & ~AIPC_LOCK_CONTENDED) == word) {
         aipc_status status = aipc_journal_recover(seg, domain);
         if (status != AIPC_OK) return status;

@@ -19,6 +19,7 @@ typedef struct aipc_report {
     uint64_t objects, holdings, nodes_waiting;
     uint64_t parts; /* blocks that containers know as theirs */
     uint64_t free_bytes, largest_free;
+    uint64_t holes, hole_bytes;
 } aipc_report;
 
 static inline void aipc_report_add(aipc_report *report, const char *what, uint64_t offset,

@@ -10,13 +10,9 @@ enum { RETRY_NS = 1000000, PATIENCE = 1000 };
 
 void aipc_seg_refresh_limit(aipc_seg *seg) {
     uint64_t size = aipc_load_acquire64(&seg->header->size); /* SYNC segment-size */
-    aipc_file_info info;
-    int error;
-    if (size <= seg->limit || size > seg->mapped) return;
-    if (seg->lent)
-        seg->limit = size;
-    else if (aipc_os_stat_fd(seg->fd, &info, &error) == AIPC_OK && info.inode == seg->inode && info.size >= size)
-        seg->limit = size;
+    if (size % 16 != 0 || size <= aipc_limit(seg) || size > seg->mapped) return;
+    /* Not by the descriptor: a daemonizer may have closed it. */
+    if (aipc_os_readable(seg->base + size - 8)) aipc_private_store64(&seg->limit, size);
 }
 
 /* ---- names and directories --------------------------------------------------------------------- */
