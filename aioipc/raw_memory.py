@@ -4,6 +4,7 @@ An object (`SharedMemoryObject`, `FileMapping`, or any descriptor) is opened, pa
 `MappedRegion`, and a region is a buffer. No names in it, no allocation, no locks, no recovery.
 """
 
+import errno
 import mmap
 import os
 from types import TracebackType
@@ -38,6 +39,7 @@ _ADVICE: Final[dict[str, int]] = {
     "populate": 22,  # MADV_POPULATE_READ
 }
 _POPULATE_WRITE = 23
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Mappable(Protocol):
@@ -162,15 +164,20 @@ class SharedMemoryObject(_Object):
 
         Who has mapped bytes that are cut off gets SIGBUS when touching them, as always with mapped memory.
         """
-        before = self.size
-        if size > before:
-            try:
-                os.posix_fallocate(self.fileno(), before, size - before)
-            except OSError as error:
-                os.ftruncate(self.fileno(), before)
-                raise SegmentFullError(f"{self!r}: no room for {size} bytes: {error}") from error
-        else:
-            os.ftruncate(self.fileno(), size)
+        if not self._writable:
+            raise ReadOnlyError(f"{self!r} was opened read-only")
+        fd, before = self.fileno(), self.size
+        if size <= before:
+            os.ftruncate(fd, size)
+            return
+        try:
+            os.posix_fallocate(fd, before, size - before)
+        except (
+            OSError
+        ) as error:  # memory that it did get is given back by the kernel, the size is what it was
+            if error.errno not in _NO_ROOM:
+                raise
+            raise SegmentFullError(f"{self!r}: no room for {size} bytes: {error}") from error
 
 
 class FileMapping(_Object):

@@ -78,6 +78,29 @@ def test_an_object_too_large_for_dev_shm_is_refused_and_stays_as_it_was(memory: 
     assert memory.size == 10
 
 
+def test_an_object_opened_for_reading_cannot_be_truncated(memory: SharedMemoryObject) -> None:
+    with SharedMemoryObject.open(memory.name, read_only=True) as reader:
+        for size in (0, SIZE, 2 * SIZE):
+            with pytest.raises(ReadOnlyError, match="read-only"):
+                reader.truncate(size)
+    assert memory.size == SIZE
+
+
+def test_a_truncate_that_fails_leaves_what_another_has_made(
+    memory: SharedMemoryObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, offset: int, size: int) -> None:
+        with SharedMemoryObject.open(memory.name) as other:
+            monkeypatch.undo()
+            other.truncate(3 * SIZE)
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(SegmentFullError):
+        memory.truncate(2 * SIZE)
+    assert memory.size == 3 * SIZE
+
+
 def test_a_fifo_is_no_file_to_wait_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with (
