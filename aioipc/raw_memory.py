@@ -172,9 +172,7 @@ class SharedMemoryObject(_Object):
             return
         try:
             os.posix_fallocate(fd, before, size - before)
-        except (
-            OSError
-        ) as error:  # memory that it did get is given back by the kernel, the size is what it was
+        except OSError as error:  # the kernel has given back what it had got
             if error.errno not in _NO_ROOM:
                 raise
             raise SegmentFullError(f"{self!r}: no room for {size} bytes: {error}") from error

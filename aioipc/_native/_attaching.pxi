@@ -83,6 +83,10 @@ def open_attachment(int fd, str path, memory=None, bint solitary=False, uint32_t
     self.seg.idle = _idle
     if status == AIPC_GONE:
         return None
+    if status == AIPC_FULL and self.seg.base == NULL:
+        raise SegmentFullError(
+            f"opening {path or 'the segment'}: it is a sparse copy, and the filesystem has no room for the pages that were "
+            "left out; make room, or copy it elsewhere")
     check(self.seg, status, f"opening {path or 'the segment'}")
     return self
 

@@ -89,7 +89,7 @@ def test_past_max_size_it_says_so_and_stays_as_it_is(kind: Kind) -> None:
             with pytest.raises(SegmentFullError):
                 segment.grow(much)
         for wrong in (-1, 1 << 63):
-            with pytest.raises(ValueError, match=str(wrong)):
+            with pytest.raises(ValueError, match="bytes"):
                 segment.grow(wrong)
         assert (segment.size, segment.free_memory) == (SIZE, free)
         assert segment.grow(SIZE) == 2 * SIZE

@@ -9,6 +9,7 @@
 
 static aipc_status quiet(aipc_seg *seg, uint64_t offset) {
     const struct aipc_domain *domain = aipc_at(seg, offset, sizeof *domain);
+    if (domain != NULL && !aipc_os_readable(&domain->head)) return AIPC_FULL; /* a sparse copy, and no room for the rest */
     if (domain == NULL || domain->head == 0) return AIPC_OK; /* R1 is recovery's to find */
     return aipc_corrupt(seg, "L2 copied, or cut off by a power loss, in the middle of a change", &domain->head, domain->head, 0);
 }
@@ -44,7 +45,8 @@ static void forget_origin(aipc_seg *seg, const uint8_t uuid[16]) {
 static aipc_status begin(aipc_seg *seg) {
     struct aipc_header *header = seg->header;
     uint8_t uuid[16];
-    aipc_status status = all_quiet(seg);
+    aipc_status status = seg->lent ? AIPC_OK : aipc_os_reserve(seg->fd, 0, seg->heap_begin, &seg->error);
+    if (status == AIPC_OK) status = all_quiet(seg);
     if (status == AIPC_OK && !seg->lent) status = aipc_heap_back_all(seg, seg->fd);
     if (status == AIPC_OK) status = aipc_os_random(uuid, sizeof uuid, &seg->error);
     if (status != AIPC_OK) return status;
