@@ -86,6 +86,7 @@ from .structs import (
     uint32,
     uint64,
 )
+from .xsi_memory import ManagedXSISharedMemory, XSIKey
 
 __all__ = [
     # segments
@@ -95,6 +96,8 @@ __all__ = [
     "ManagedAnonymousMemory",
     "ManagedHeapMemory",
     "ManagedExternalBuffer",
+    "ManagedXSISharedMemory",
+    "XSIKey",
     "Block",
     "Participant",
     "Holder",

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 from ._native import _core
@@ -14,6 +14,7 @@ __all__ = [
     "Algorithm",
     "Index",
     "Layout",
+    "LentMemory",
     "Lifetime",
     "attached",
     "checked_layout",
@@ -22,6 +23,9 @@ __all__ = [
     "created",
     "lock",
 ]
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 Lifetime = Literal["persistent", "last_detach"]
 Algorithm = Literal["best_fit", "tlsf", "seq_fit"]
@@ -54,10 +58,33 @@ class Layout(NamedTuple):
     algorithm: int
 
 
-def created(fd: int, path: str, layout: Layout, publish: Callable[[], None] | None = None) -> Opening:
-    """Makes a segment of the empty object behind fd, which is taken over, and gives it its name."""
+class LentMemory(NamedTuple):
+    """Memory that a segment lies in, when it is not the object behind its descriptor that is mapped."""
+
+    buffer: "Buffer"
+    pages: int
+    released: Callable[[], None]
+    """Called when nobody here has it open any more."""
+
+
+def created(
+    fd: int,
+    path: str,
+    layout: Layout,
+    publish: Callable[[], None] | None = None,
+    lent: LentMemory | None = None,
+) -> Opening:
+    """Makes a segment of the empty object behind fd, which is taken over, and gives it its name.
+
+    With `lent`, zeros, the segment lies there.
+    """
     with lock:
-        attachment = _core.create_attachment(fd, path, *layout)
+        if lent is None:
+            attachment = _core.create_attachment(fd, path, *layout)
+        else:
+            attachment = _core.create_attachment(
+                fd, path, *layout, lent.buffer, False, lent.pages, lent.released
+            )
         opening = Opening(attachment)
         try:
             if publish is not None:
@@ -70,16 +97,21 @@ def created(fd: int, path: str, layout: Layout, publish: Callable[[], None] | No
     return opening
 
 
-def attached(fd: int, path: str) -> Opening | None:
-    """Opens the segment behind fd, which is taken over; None when it is just going away."""
+def attached(fd: int, path: str, lent: LentMemory | None = None) -> Opening | None:
+    """Opens the segment behind fd, which is taken over, or in `lent`; None when it is just going away."""
     with lock:
         status = os.fstat(fd)
         key = (status.st_dev, status.st_ino)
         attachment = _attachments.get(key)
         if attachment is not None and not attachment.closed:
             os.close(fd)
+            if lent is not None:
+                lent.released()
             return Opening(attachment)
-        attachment = _core.open_attachment(fd, path)
+        if lent is None:
+            attachment = _core.open_attachment(fd, path)
+        else:
+            attachment = _core.open_attachment(fd, path, lent.buffer, False, lent.pages, lent.released)
         if attachment is None:
             return None
         _attachments[key] = attachment

@@ -13,7 +13,7 @@ from .errors import NotFoundError, SegmentInUseError
 from .read_only import ReadOnlySegment
 from .segment import ManagedSegment
 
-__all__ = ["NamedSegment"]
+__all__ = ["NamedSegment", "Place", "reopened"]
 
 
 class Draft(Protocol):
@@ -192,7 +192,7 @@ class NamedSegment(ManagedSegment):
     def __reduce__(self) -> Any:
         if self._is_copy:
             raise TypeError(f"{self!r} cannot be pickled: it is a copy that has no name; snapshot() it first")
-        return _reopen, (type(self), self._name, self._attachment.uuid)
+        return reopened, (type(self), self._name, self._attachment.uuid)
 
 
 def _alone(segment: NamedSegment, what: str, act: Callable[..., bool], *arguments: Any) -> None:
@@ -205,7 +205,8 @@ def _alone(segment: NamedSegment, what: str, act: Callable[..., bool], *argument
         )
 
 
-def _reopen(cls: type[NamedSegment], name: str, identity: bytes) -> NamedSegment:
+def reopened(cls: type[NamedSegment], name: Any, identity: bytes) -> NamedSegment:
+    """What unpickling calls: the segment there, when it is still the one that was pickled."""
     segment = cls.open(name)
     segment._quiet = True  # nobody wrote an open() that a close() could belong to
     if segment._attachment.uuid != identity:

@@ -142,9 +142,16 @@ def create_attachment(
     memory: Buffer | None = None,
     solitary: bool = False,
     pages: int = 0,
+    released: Callable[[], None] | None = None,
 ) -> Attachment: ...
+def uuid_in(memory: Buffer) -> bytes | None: ...
 def open_attachment(
-    fd: int, path: str, memory: Buffer | None = None, solitary: bool = False, pages: int = 0
+    fd: int,
+    path: str,
+    memory: Buffer | None = None,
+    solitary: bool = False,
+    pages: int = 0,
+    released: Callable[[], None] | None = None,
 ) -> Attachment | None: ...
 def trimmed(attachment: Attachment) -> bool: ...
 def grow(attachment: Attachment, extra: int) -> int: ...

@@ -27,10 +27,11 @@ cdef extern from "aipc.h":
     enum: AIPC_TYPE_ATOMIC_BOOL, AIPC_TYPE_ATOMIC_FLAG, AIPC_TYPE_ARRAY
     enum: AIPC_TYPE_BUFFER_IO, AIPC_TYPE_VECTOR_IO
     int64_t AIPC_LIVENESS_BASE
+    uint64_t AIPC_MAGIC
 
     struct aipc_header:
         uint8_t uuid[16]
-        uint64_t max_size, size, created_at, creator_pid
+        uint64_t magic, max_size, size, created_at, creator_pid
         uint32_t participants, flags, unlinked
 
     struct aipc_object:

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from aioipc._native.c_core cimport aipc_ctx, aipc_seg, aipc_status
+from aioipc._native.c_core cimport aipc_ctx, aipc_seg, aipc_status, cbool
 
 
 cdef extern from "aipc.h":

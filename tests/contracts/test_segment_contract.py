@@ -33,7 +33,7 @@ from aioipc import (
     Semaphore,
     SharedDict,
 )
-from tests.support.kinds import COPIED, KINDS, NAMED, REOPENED, SHARED, SIZE, Kind
+from tests.support.kinds import COPIED, FOUND, KINDS, NAMED, REOPENED, SHARED, SIZE, Kind
 from tests.support.peers import Link
 
 
@@ -303,7 +303,7 @@ def test_a_killed_childs_locks_pass_on(kind: Kind) -> None:
             assert lock.abandoned
 
 
-@each(set(KINDS) - set(NAMED))
+@each(set(KINDS) - set(FOUND))
 def test_a_plain_pickle_is_refused_where_no_name_could_find_the_segment(kind: Kind) -> None:
     with kind.create() as segment:
         for thing in (segment, SharedDict(segment, "d")):
@@ -311,7 +311,7 @@ def test_a_plain_pickle_is_refused_where_no_name_could_find_the_segment(kind: Ki
                 pickle.dumps(thing)
 
 
-@each(NAMED)
+@each(FOUND)
 def test_a_pickle_finds_the_same_segment_or_none(kind: Kind) -> None:
     with kind.create() as segment:
         SharedDict(segment, "d")["k"] = 1
@@ -325,7 +325,7 @@ def test_a_pickle_finds_the_same_segment_or_none(kind: Kind) -> None:
 # ------------------------------------------------------------------------------------------- names
 
 
-@each(NAMED)
+@each(FOUND)
 def test_a_name_is_taken_once_found_and_removed(kind: Kind) -> None:
     assert not kind.cls.exists(kind.where)
     assert not kind.cls.remove(kind.where)
@@ -351,7 +351,7 @@ def test_a_last_detach_segment_goes_with_its_last_handle(kind: Kind) -> None:
     assert not kind.cls.exists(kind.where)
 
 
-@each(set(KINDS) - set(NAMED))
+@each(set(KINDS) - set(FOUND))
 def test_what_needs_a_name_is_refused_by_kinds_that_have_none(kind: Kind) -> None:
     for what in ("open_or_create", "remove", "exists"):
         with pytest.raises(io.UnsupportedOperation, match=rf"{kind.cls.__name__} has no {what}\(\)"):

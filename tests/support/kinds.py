@@ -2,10 +2,13 @@
 
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import sysv_ipc
 
 from aioipc import (
     ManagedAnonymousMemory,
@@ -14,6 +17,8 @@ from aioipc import (
     ManagedMappedFile,
     ManagedSegment,
     ManagedSharedMemory,
+    ManagedXSISharedMemory,
+    XSIKey,
 )
 
 SIZE = 1 << 20
@@ -114,6 +119,28 @@ def external_buffer(name: str) -> Iterator[Kind]:
     )
 
 
+@contextmanager
+def xsi_shared_memory(name: str) -> Iterator[Kind]:
+    key = XSIKey(zlib.crc32(f"{name} {os.getpid()}".encode()) | 1)
+    yield Kind(
+        ManagedXSISharedMemory,
+        lambda size=SIZE, **options: ManagedXSISharedMemory.create(key, size, **options),
+        lambda: ManagedXSISharedMemory.open(key),
+        lambda: _attached_bytes(key),
+        xsi_shared_memory,
+        where=key,
+    )
+    ManagedXSISharedMemory.remove(key)
+
+
+def _attached_bytes(key: XSIKey) -> bytes:
+    memory = sysv_ipc.SharedMemory(key.number)
+    try:
+        return bytes(memory.read(memory.size))
+    finally:
+        memory.detach()
+
+
 def _no() -> Any:
     raise NotImplementedError
 
@@ -124,10 +151,12 @@ KINDS = {
     "anonymous_memory": anonymous_memory,
     "heap_memory": heap_memory,
     "external_buffer": external_buffer,
+    "xsi_shared_memory": xsi_shared_memory,
 }
 PRIVATE = ("heap_memory", "external_buffer")
 SHARED = tuple(name for name in KINDS if name not in PRIVATE)
 REOPENED = tuple(name for name in KINDS if name != "heap_memory")
 COPIED = ("shared_memory", "mapped_file", "anonymous_memory")
 NAMED = ("shared_memory", "mapped_file")
-FIXED = ("external_buffer",)  # as large as it is made
+FOUND = (*NAMED, "xsi_shared_memory")  # by anything that other processes can have from a config file
+FIXED = ("external_buffer", "xsi_shared_memory")  # as large as it is made
