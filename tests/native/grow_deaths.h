@@ -7,7 +7,7 @@
 
 enum { GROW_SIZE = 1 << 20, GROW_MOST = 8 << 20, GROW_KEPT = 4, GROW_BLOCK = 60000 };
 
-static aipc_seg C;
+static aipc_seg B, C;
 static uint64_t grow_kept[GROW_KEPT], grow_loose[GROW_KEPT];
 
 /* Blocks that stay between blocks that go. */

@@ -6,7 +6,8 @@
 
 #include <sys/stat.h>
 
-static aipc_seg A, B;
+static aipc_seg A;
+
 
 static inline void grow_create(uint64_t size, uint64_t max_size) {
     if (A.base != NULL) fixture_detach(&A);

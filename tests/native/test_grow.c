@@ -2,6 +2,8 @@
 /* Growing, trimming and shrinking a segment, by one process. */
 #include "grow_fixture.h"
 
+static aipc_seg B;
+
 static void a_segment_grows_for_all_who_have_it(void) {
     grow_create(FIXTURE_SIZE, 64 << 20);
     fixture_attach(&B);

@@ -74,15 +74,14 @@ static uint64_t reach(const work *w, uint64_t at_least) {
     return last - first <= bytes + 2 * AIPC_HOLE_PAGE ? last : first + bytes;
 }
 
-static aipc_status fetch(aipc_seg *seg, uint64_t from, uint64_t to) {
+static aipc_status fetch(aipc_seg *seg, uint64_t from, uint64_t to, int *error) {
     int fd;
-    seg->error = 0;
     if (seg->lent && seg->pages == AIPC_PAGES_SHARED)
-        return aipc_os_populate(seg->base + from, to - from, &seg->error);
+        return aipc_os_populate(seg->base + from, to - from, error);
     if (seg->lent) return AIPC_OK;
-    aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &fd, &seg->error);
+    aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &fd, error);
     if (status != AIPC_OK) return status;
-    status = aipc_os_reserve(fd, from, to, &seg->error);
+    status = aipc_os_reserve(fd, from, to, error);
     aipc_os_close(fd);
     return status;
 }
@@ -162,18 +161,17 @@ aipc_status aipc_heap_make_room(aipc_ctx *ctx, uint64_t size, uint64_t alignment
     if (alignment > AIPC_ALIGNMENT) w.need += alignment + AIPC_BLOCK_MIN;
     uint64_t since = aipc_os_now();
     aipc_status status;
-    seg->error = 0;
+    int error = 0;
     while ((status = begin(ctx, &w)) == AIPC_AGAIN) {
         status = wait_for(ctx, &w, since);
         if (status != AIPC_OK) return status;
     }
     if (status != AIPC_OK) return status;
     uint64_t from = first_page(w.hole.offset), to = reach(&w, LEAST);
-    status = fetch(seg, from, to);
-    if (status == AIPC_FULL && reach(&w, 0) < to) status = fetch(seg, from, to = reach(&w, 0));
-    int error = seg->error;
+    status = fetch(seg, from, to, &error);
+    if (status == AIPC_FULL && reach(&w, 0) < to) status = fetch(seg, from, to = reach(&w, 0), &error);
     aipc_status settled = settle(ctx, &w, status == AIPC_OK ? to : 0);
-    seg->error = error;
+    if (status != AIPC_OK) seg->error = error;
     return status == AIPC_OK ? settled : status;
 }
 

@@ -45,7 +45,7 @@ aipc_status aipc_trim_punch(aipc_seg *seg, const aipc_trim *trim);
 aipc_status aipc_trim_done(aipc_ctx *ctx, const aipc_trim *trim);
 
 /* Gets pages for a hole, so that a request for a block of `size` bytes may find room; not all at once, when it is large.  AIPC_FULL: no hole
- * would help, or the filesystem has no room (seg->error is not 0 then).  AIPC_STALLED: a stopped process is at work on
+ * would help, or the filesystem has no room.  AIPC_STALLED: a stopped process is at work on
  * the only one that would. */
 aipc_status aipc_heap_make_room(aipc_ctx *ctx, uint64_t size, uint64_t alignment);
 
