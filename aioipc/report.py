@@ -134,7 +134,7 @@ class Report:
     """All findings, also those not listed."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """What was walked: blocks, free_blocks, user_blocks, owned_blocks, internal_blocks, objects, holdings,
-    nodes_waiting, and free_bytes and largest_free in bytes."""
+    nodes_waiting, holes (trimmed memory), and free_bytes, largest_free and hole_bytes in bytes."""
 
     def __bool__(self) -> bool:
         return self.total == 0

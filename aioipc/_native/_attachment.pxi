@@ -184,7 +184,7 @@ cdef class Attachment:
                 "owned_blocks": report.owned_blocks, "internal_blocks": report.internal_blocks,
                 "objects": report.objects, "holdings": report.holdings,
                 "nodes_waiting": report.nodes_waiting, "free_bytes": report.free_bytes,
-                "largest_free": report.largest_free}
+                "largest_free": report.largest_free, "holes": report.holes, "hole_bytes": report.hole_bytes}
         finally:
             PyMem_RawFree(report)
 

@@ -1,7 +1,7 @@
 # What lies where.  Part of _core.pyx.
 
 def heap_map(Attachment attachment not None, uint64_t count):
-    """(bytes of the segment, bytes of each cell, [(free, user, objects, parts) bytes of each cell], {n: free blocks of 2**n
+    """(bytes of the segment, bytes of each cell, [(free, holes, user, objects, parts) bytes of each cell], {n: free blocks of 2**n
     bytes and more})."""
     cdef aipc_map map
     cdef uint64_t i
@@ -18,7 +18,8 @@ def heap_map(Attachment attachment not None, uint64_t count):
         aipc_ctx_leave(ctx)
         check(attachment.seg, status, "drawing a map")
         return (map.size, map.width,
-                [(map.cells[i].free, map.cells[i].user, map.cells[i].objects, map.cells[i].parts) for i in range(count)],
+                [(map.cells[i].free, map.cells[i].holes, map.cells[i].user, map.cells[i].objects,
+                  map.cells[i].parts) for i in range(count)],
                 {i: map.free_blocks[i] for i in range(48) if map.free_blocks[i]})
     finally:
         PyMem_RawFree(map.cells)

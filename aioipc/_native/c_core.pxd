@@ -318,7 +318,7 @@ cdef extern from "aipc.h":
         aipc_finding finding[64]
         uint64_t blocks, free_blocks, user_blocks, owned_blocks, internal_blocks
         uint64_t objects, holdings, nodes_waiting
-        uint64_t free_bytes, largest_free
+        uint64_t free_bytes, largest_free, holes, hole_bytes
 
     aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report)
 

@@ -124,7 +124,7 @@ cdef extern from "aipc.h":
 
     # --- heap_map.h
     ctypedef struct aipc_map_cell:
-        uint64_t free, user, objects, parts
+        uint64_t free, holes, user, objects, parts
 
     ctypedef struct aipc_map:
         aipc_map_cell *cells

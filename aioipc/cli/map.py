@@ -18,6 +18,7 @@ __all__ = ["heap_map"]
 # What a cell is mostly made of: name, characters (the second where the terminal has no blocks), color.
 _KINDS = (
     ("free", "·", ".", "green"),
+    ("trimmed", "╌", "-", "cyan"),
     ("user", "█", "#", "bright_blue"),
     ("objects", "▒", "o", "yellow"),
     ("parts", "▓", "+", "magenta"),
@@ -25,6 +26,7 @@ _KINDS = (
 )
 _WORDS = {
     "free": "free",
+    "trimmed": "free, its pages given back to the system",
     "user": "blocks of users",
     "objects": "names and objects",
     "parts": "contents of containers",

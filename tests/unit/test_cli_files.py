@@ -210,6 +210,17 @@ def test_map_draws_what_memory_is_used_for(segment_name: str) -> None:
     assert "51 pieces" in drawn[-1]
 
 
+def test_map_shows_what_was_trimmed(segment_name: str) -> None:
+    with ManagedSharedMemory.create(segment_name, 4 * SIZE) as segment:
+        given = segment.trim()
+        seen = as_json("map", segment_name, "--width", "64", "--lines", "16")
+        drawn = aioipc("map", segment_name).stdout
+    assert given <= seen["totals"]["trimmed"] < given + 8192
+    assert seen["free"] > seen["totals"]["trimmed"] > 3 * SIZE
+    assert "╌" in drawn
+    assert "given back to the system" in drawn
+
+
 @pytest.mark.parametrize("width", [8, 79, 1000])
 def test_map_scales_to_any_width(segment_name: str, width: int) -> None:
     with ManagedSharedMemory.create(segment_name, SIZE):

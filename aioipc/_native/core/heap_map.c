@@ -2,6 +2,7 @@
 
 static uint64_t *part_of(aipc_map_cell *cell, uint32_t flags) {
     if ((flags & AIPC_USED) == 0) return &cell->free;
+    if ((flags & AIPC_HOLE) != 0) return &cell->holes;
     if ((flags & AIPC_PART) == AIPC_PART) return &cell->parts;
     return (flags & AIPC_INTERNAL) != 0 ? &cell->objects : &cell->user;
 }

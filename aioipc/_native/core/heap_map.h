@@ -9,6 +9,7 @@ enum { AIPC_MAP_SIZES = 48 };
 /* Bytes of a cell, block headers included.  What is in none of them is the segment's own: its fixed areas. */
 typedef struct aipc_map_cell {
     uint64_t free;
+    uint64_t holes;   /* free, and its pages are the system's */
     uint64_t user;    /* blocks of the users', owned ones too */
     uint64_t objects; /* names, objects, holdings */
     uint64_t parts;   /* of containers */
