@@ -57,6 +57,12 @@ OUTPUT: dict[Run, list[str]] = {
         "sound:       True",
     ],
     ("21_memfd.py",): ["inherited: {'greeting': 'hello'}", "argument:  [0, 1, 4, 9, 16]"],
+    ("22_grow.py",): [
+        "full after 3 pages of 4 MiB",
+        "20 pages in 28 MiB",
+        "trimmed: more than 20 MiB: True, all of it still free: True",
+        "shrunk to less than 1 MiB: True",
+    ],
 }
 SUITES = ["07_test_suite.py"]  # run by pytest
 
