@@ -22,6 +22,8 @@ CORE_LEVELS = (
     {"header", "retire", "waiters"},
     {"barrier", "condition", "dict", "grow", "holdings", "line", "rwlock", "stream"},
     {"catalog", "event", "limiter", "lock", "queue", "semaphore"},
+    {"barrier", "condition", "dict", "holdings", "line", "rwlock", "stream"},
+    {"catalog", "event", "limiter", "lock", "memory", "queue", "semaphore"},
     {"pointer", "types"},
     {"quiesce", "reader"},
     {"recovery"},
@@ -51,7 +53,7 @@ CORE_PARTS = {
     "catalog_list": "catalog",
     **{
         f"heap_{part}": "heap"
-        for part in ("allocate", "bins", "block", "change", "check", "find", "free", "map")
+        for part in "allocate bins block change check find free many map resize zero".split()
     },
     **{f"heap_{part}": "heap" for part in ("allocate", "back", "bins", "block", "change")},
     **{f"heap_{part}": "heap" for part in ("check", "find", "free", "grow", "holes", "trim")},

@@ -8,6 +8,7 @@
 
 #include "harness.h"
 #include "heap.h"
+#include "retire.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@ enum { FIXTURE_PARTICIPANTS = 2, FIXTURE_TABLE = 64 };
 typedef struct fixture {
     struct aipc_header header;
     struct aipc_heap heap;
+    struct aipc_catalog catalog; /* of owned blocks */
     struct aipc_slot slots[FIXTURE_PARTICIPANTS];
     struct aipc_context contexts[FIXTURE_PARTICIPANTS * AIPC_CONTEXTS];
     uint64_t table[FIXTURE_TABLE]; /* payloads the test owns */
@@ -64,7 +66,7 @@ static inline void fixture_make(uint64_t size) {
     }
     memset(shared, 0, begin);
     seg = (aipc_seg){.base = (uint8_t *)shared, .mapped = total, .limit = total, .seed = UINT64_C(0x5eed5eed5eed5eed),
-                     .header = &shared->header, .heap = &shared->heap, .slots = shared->slots,
+                     .header = &shared->header, .heap = &shared->heap, .catalog = &shared->catalog, .slots = shared->slots,
                      .contexts = shared->contexts, .heap_begin = begin, .participants = FIXTURE_PARTICIPANTS,
                      .algorithm = fixture_algorithm,
                      .self = aipc_identity(0, 1), .generation = 1, .fd = -1, .bell_dir = -1, .watch_epoll = -1,
@@ -87,8 +89,7 @@ static inline void fixture_recover_dead(void) {
     }
     CHECK_EQ(aipc_load_relaxed64(&domain->head), 0);
     for (int i = 0; i < AIPC_ORPHANS; i++) {
-        uint64_t *orphan = &ctx.shared->orphan[i];
-        if (*orphan != 0) CHECK_EQ(aipc_heap_free(&ctx, *orphan, 0, orphan), AIPC_OK);
+        CHECK_EQ(aipc_orphan_free(&ctx, &ctx.shared->orphan[i]), AIPC_OK);
     }
 }
 
@@ -142,6 +143,17 @@ static inline void move_word(uint64_t *from, uint64_t *to) {
     aipc_tx_set(&tx, from, 0);
     aipc_tx_commit(&tx);
     aipc_domain_unlock(&ctx, &shared->heap.domain);
+}
+
+/* ---- contents that say whose they are, wherever they lie ---------------------------------------- */
+static inline uint8_t content_byte(uint64_t name, uint64_t i) { return (uint8_t)(1 + (name * 31 + i * 7) % 251); }
+static inline void write_content(uint64_t payload, uint64_t name, uint64_t size) {
+    for (uint64_t i = 0; i < size; i++) seg.base[payload + i] = content_byte(name, i);
+}
+static inline bool has_content(uint64_t payload, uint64_t name, uint64_t size) {
+    for (uint64_t i = 0; i < size; i++)
+        if (seg.base[payload + i] != content_byte(name, i)) return false;
+    return true;
 }
 
 #endif

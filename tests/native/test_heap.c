@@ -1,6 +1,7 @@
 // variants: plain asan
 /* The heap: edges, a random model, and bytes that lie. */
 #include "heap_fixture.h"
+#include "memory.h"
 
 static uint64_t random_state = 1;
 static uint64_t next_random(void) {
@@ -450,6 +451,18 @@ static void use_damaged_heap(void) {
         CHECK(is_answer(try_allocate((uint64_t)i * 150, i % 4 == 3 ? 128 : 16, &payload)));
     }
     CHECK(is_answer(aipc_heap_stats_get(&ctx, &s)));
+    for (uint32_t ways = 0; ways < 8; ways++) {
+        aipc_resizing r = {.payload = held[ways], .minimum = 100, .preferred = ways * 300, .ways = ways};
+        if (r.minimum > r.preferred) r.minimum = 0;
+        CHECK(is_answer(aipc_resize(&ctx, &r, 16, ways % 2 == 0)));
+    }
+    uint64_t many[40];
+    const uint64_t sizes[] = {40};
+    for (uint64_t alignment = 16; alignment <= 64; alignment *= 4)
+        CHECK(is_answer(aipc_allocate_many(&ctx, &(aipc_many){sizes, true, 40, alignment, many})));
+    CHECK(is_answer(aipc_deallocate_many(&ctx, held, 12, &size)));
+    CHECK(is_answer(aipc_zero_free_memory(&ctx)));
+    memset(ctx.shared->orphan, 0, sizeof ctx.shared->orphan);
     struct walked all = {0};
     CHECK(is_answer(aipc_heap_walk(&ctx, visit, &all)));
     CHECK(all.blocks <= shared_size / AIPC_BLOCK_MIN);

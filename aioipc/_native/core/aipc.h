@@ -15,6 +15,7 @@
 #include "holes.h"
 #include "limiter.h"
 #include "lock.h"
+#include "memory.h"
 #include "os.h"
 #include "pending.h"
 #include "pointer.h"

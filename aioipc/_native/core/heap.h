@@ -69,6 +69,44 @@ uint64_t aipc_heap_wanting(aipc_ctx *ctx);
 bool aipc_heap_backed(const aipc_seg *seg, uint64_t offset, uint64_t size);
 /* The same of the header of a block whose payload may be any number: a handle that somebody has kept. */
 bool aipc_heap_may_read(aipc_seg *seg, uint64_t payload);
+/* The same for many, some at a time; *freed says how many, when the next one could not be. */
+aipc_status aipc_heap_free_many(aipc_ctx *ctx, const uint64_t *payloads, uint64_t count, uint32_t forbidden,
+                                uint64_t *freed);
+/* Frees the blocks of the chain in an orphan word (AIPC_ORPHAN_CHAIN), one transaction each. */
+aipc_status aipc_heap_free_chain(aipc_ctx *ctx, uint64_t *orphan);
+
+/* Many blocks as a chain in *orphan[0], which has to be 0 as *orphan[1] does, so that a death frees all of them;
+ * payloads[i] gets at least sizes[i] bytes, or sizes[0] when `equal`.  Whatever it returns, the chain is then the
+ * caller's: to free, or to hand over by setting *orphan[0] to 0.  Else as aipc_heap_allocate. */
+typedef struct aipc_many {
+    const uint64_t *sizes;
+    bool equal;
+    uint64_t count, alignment;
+    uint64_t *payloads;
+} aipc_many;
+aipc_status aipc_heap_allocate_many(aipc_ctx *ctx, const aipc_many *many, uint64_t *const orphan[2]);
+
+/* Another size for a block, where it is: out of the free block behind it, or the one before it.  At least `minimum` bytes,
+ * and `preferred` ones if they are there; already larger ones are given back with AIPC_SHRINK only.  An owned block does not
+ * grow backward.
+ *   AIPC_OK     it has `usable` bytes now
+ *   AIPC_AGAIN  grown backward: the first `contents` bytes are to be copied from `payload` to `front`, a block that stands in
+ *               *orphan, then aipc_heap_resize_end makes both one.  Not at all when the front has no room for all of them.
+ *   AIPC_FULL   nothing changed; `usable` is what there could be
+ * and else as aipc_heap_free. */
+enum { AIPC_GROW_FORWARD = 1u, AIPC_GROW_BACKWARD = 2u, AIPC_SHRINK = 4u };
+typedef struct aipc_resizing {
+    uint64_t payload, minimum, preferred, contents;
+    uint32_t ways, forbidden; /* forbidden: as for aipc_heap_free */
+    uint64_t front, usable;   /* results */
+} aipc_resizing;
+aipc_status aipc_heap_resize(aipc_ctx *ctx, aipc_resizing *r, uint64_t *orphan);
+aipc_status aipc_heap_resize_end(aipc_ctx *ctx, aipc_resizing *r, uint64_t *orphan);
+
+/* Writes zeros over free memory: the free block that comes first behind the one in *mine (0: the first of all) and is too
+ * large to be zeroed in the lock is put, or a piece of it, into *next and *size says how much of it the caller is to zero; smaller
+ * ones on the way are zeroed here.  The block in *mine is freed.  0 in *next: that was the last. */
+aipc_status aipc_heap_zero_next(aipc_ctx *ctx, uint64_t *mine, uint64_t *next, uint64_t *size);
 
 /* Usable bytes of a used block and its flags.  Takes no lock: for handles whose owner keeps them alive. */
 aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags);

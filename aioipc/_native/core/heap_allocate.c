@@ -24,8 +24,7 @@ aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment,
     if ((flags & ~(uint32_t)(AIPC_INTERNAL | AIPC_OWNED | AIPC_RESERVE)) != 0) return AIPC_INVALID;
     /* So that nothing below overflows. */
     if (size > ctx->seg->mapped || alignment > ctx->seg->mapped) return AIPC_FULL;
-    request want = {.size = (size + AIPC_BLOCK_OVERHEAD + 15) & ~UINT64_C(15), .alignment = alignment};
-    if (want.size < AIPC_BLOCK_MIN) want.size = AIPC_BLOCK_MIN;
+    request want = {.size = block_size_for(size), .alignment = alignment};
 
     aipc_status status = allocate(ctx, want, flags, orphan, payload);
     while (status == AIPC_FULL && aipc_load_relaxed64(&ctx->seg->heap->hole_first) != 0) {

@@ -67,10 +67,18 @@ INLINE bool wrong(view v, const char *what, uint64_t where, uint64_t found, uint
 INLINE uint64_t *word(view v, uint64_t offset) { return (uint64_t *)(void *)(v.seg->base + offset); }
 INLINE uint64_t get(view v, uint64_t offset) { return aipc_load_relaxed64(word(v, offset)); }
 INLINE void set(view v, aipc_tx *tx, uint64_t offset, uint64_t value) { aipc_tx_set(tx, word(v, offset), value); }
+/* In a used block that nobody else knows: no log. */
+INLINE void set_plain(view v, uint64_t offset, uint64_t value) { aipc_store_relaxed64(word(v, offset), value); }
 INLINE void set_header(view v, aipc_tx *tx, uint64_t offset, uint64_t size, uint32_t flags) {
     set(v, tx, offset, tagged(v.seg, offset, header_low(size, flags)));
 }
 INLINE uint64_t place(view v, const uint64_t *field) { return aipc_offset(v.seg, field); }
+
+/* Bytes of a block with so many of payload, which are at most `mapped`. */
+INLINE uint64_t block_size_for(uint64_t payload_size) {
+    uint64_t size = (payload_size + AIPC_BLOCK_OVERHEAD + 15) & ~UINT64_C(15);
+    return size < AIPC_BLOCK_MIN ? AIPC_BLOCK_MIN : size;
+}
 
 /* The offset of a header behind at least one block: any end of a block, that is. */
 INLINE bool is_end(view v, uint64_t offset) {
@@ -123,11 +131,11 @@ INLINE void set_free(view v, aipc_tx *tx, uint64_t offset, uint64_t size) {
     set(v, tx, offset + size - FOOTER, size);
 }
 
-/* H7. `sign` is 1 when `size` bytes come to be used, -1 when they become free. */
-INLINE bool count(view v, aipc_tx *tx, uint64_t size, uint64_t sign) {
+/* H7: so many more bytes and blocks are used, or fewer (modulo 2^64). */
+INLINE bool count_more(view v, aipc_tx *tx, uint64_t more_bytes, uint64_t more_blocks) {
     uint64_t *free_bytes = &v.seg->heap->free_bytes, *used_blocks = &v.seg->heap->used_blocks;
-    uint64_t bytes = aipc_load_relaxed64(free_bytes) - sign * size;
-    uint64_t blocks = aipc_load_relaxed64(used_blocks) + sign;
+    uint64_t bytes = aipc_load_relaxed64(free_bytes) - more_bytes;
+    uint64_t blocks = aipc_load_relaxed64(used_blocks) + more_blocks;
     if (bytes > v.end) return wrong(v, BAD_COUNT, place(v, free_bytes), bytes, v.end);
     if (blocks > v.end) return wrong(v, BAD_COUNT, place(v, used_blocks), blocks, 0);
     aipc_tx_set(tx, free_bytes, bytes);
@@ -135,7 +143,12 @@ INLINE bool count(view v, aipc_tx *tx, uint64_t size, uint64_t sign) {
     return true;
 }
 
-/* No operation needs half of the log; but one that did would have to be taken back. */
+/* `sign` is 1 when a block of `size` bytes comes to be used, -1 when it becomes free. */
+INLINE bool count(view v, aipc_tx *tx, uint64_t size, uint64_t sign) {
+    return count_more(v, tx, sign * size, sign);
+}
+
+/* No operation needs all of the log; but one that did would have to be taken back. */
 INLINE bool had_room(view v, const aipc_tx *tx) {
     return !tx->overflowed || wrong(v, "L2 log too small for one operation", place(v, &v.seg->heap->domain.head),
                                     tx->undo, AIPC_LOG_ENTRIES);
@@ -154,13 +167,18 @@ INLINE aipc_status open_heap(aipc_ctx *ctx, view *v) {
     return aipc_corrupt(seg, "H2 end of the heap", &seg->heap->end, end, aipc_limit(seg));
 }
 
+/* Ends one transaction of an operation that has several. */
+INLINE void commit(view v) {
+    aipc_tx tx = aipc_tx_begin(v.seg, &v.seg->heap->domain);
+    aipc_tx_commit(&tx);
+}
+
 /* Takes everything back; the log itself knows how much that is. */
 aipc_status aipc_heap_give_up(view v, aipc_status status);
 
 INLINE aipc_status close_heap(aipc_ctx *ctx, view v, aipc_status status) {
-    aipc_tx tx = aipc_tx_begin(v.seg, &v.seg->heap->domain);
     if (status == AIPC_OK)
-        aipc_tx_commit(&tx);
+        commit(v);
     else
         status = aipc_heap_give_up(v, status);
     aipc_domain_unlock(ctx, &v.seg->heap->domain);

@@ -75,7 +75,7 @@ INLINE bool read_after(view v, uint64_t offset, uint64_t *header, uint64_t *size
 typedef struct join {
     uint64_t offset, before, size, after;
     uint64_t next; /* the header behind the used block */
-    uint64_t *orphan;
+    uint64_t *orphan, left; /* NULL, or the word that names the block, and what is left in it */
 } join;
 
 INLINE bool set_join(view v, aipc_tx *tx, const join *j) {
@@ -84,7 +84,7 @@ INLINE bool set_join(view v, aipc_tx *tx, const join *j) {
     set_free(v, tx, j->offset - j->before, j->before + j->size + j->after);
     if (j->after == 0)
         set_header(v, tx, end, aipc_block_size(j->next), aipc_block_flags(j->next) & ~(uint32_t)AIPC_PREV_USED);
-    if (j->orphan != NULL) aipc_tx_set(tx, j->orphan, 0);
+    if (j->orphan != NULL) aipc_tx_set(tx, j->orphan, j->left);
     return count(v, tx, j->size, UINT64_MAX);
 }
 

@@ -136,6 +136,7 @@ struct aipc_slot {
     struct aipc_bell bells[AIPC_BELLS];
 };
 
+#define AIPC_ORPHAN_CHAIN UINT64_C(1)
 /* What one operation is in the middle of.  Written by the thread that runs it (the deferred frees and
  * reservations through the logs of heap and catalog), read by the recoverer. */
 struct aipc_context {
@@ -144,7 +145,8 @@ struct aipc_context {
     uint64_t hazard[AIPC_HAZARDS];   /* lock-free, seq_cst: blocks this context reads without a lock.
                                         A dead context's protect until it is recovered. */
     uint64_t orphan[AIPC_ORPHANS];   /* blocks that nobody but this context knows: reserved and not yet
-                                        linked, or unlinked and not yet freed.  Recovery frees them. */
+                                        linked, or unlinked and not yet freed.  Recovery frees them.
+                                        AIPC_ORPHAN_CHAIN: this one, and those that its first word and theirs lead to */
     uint64_t thread;                 /* kernel thread id, for people */
     uint64_t reserved[4];
 };

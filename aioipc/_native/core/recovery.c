@@ -44,7 +44,9 @@ static aipc_status free_orphans(aipc_ctx *ctx, struct aipc_context *context) {
         uint64_t payload = aipc_load_relaxed64(&context->orphan[i]);
         if (payload == 0) continue;
         aipc_status status = AIPC_INVALID;
-        if (aipc_at(ctx->seg, payload, AIPC_ALIGNMENT) != NULL)
+        if ((payload & AIPC_ORPHAN_CHAIN) != 0)
+            status = aipc_heap_free_chain(ctx, &context->orphan[i]);
+        else if (aipc_at(ctx->seg, payload, AIPC_ALIGNMENT) != NULL)
             status = aipc_heap_free(ctx, payload, 0, &context->orphan[i]);
         if (status == AIPC_INVALID)
             return aipc_corrupt(ctx->seg, "R2 orphan is no block", &context->orphan[i], payload, 0);

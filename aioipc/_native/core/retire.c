@@ -24,7 +24,8 @@ aipc_status aipc_orphan_free(aipc_ctx *ctx, uint64_t *word) {
     uint64_t block = word == NULL ? 0 : aipc_load_relaxed64(word);
     if (block == 0) return AIPC_OK;
     aipc_shield(ctx->seg, true);
-    aipc_status status = aipc_heap_free(ctx, block, 0, word);
+    aipc_status status = (block & AIPC_ORPHAN_CHAIN) != 0 ? aipc_heap_free_chain(ctx, word)
+                                                          : aipc_heap_free(ctx, block, 0, word);
     aipc_shield(ctx->seg, false);
     if (status != AIPC_STALLED) return status;
     ctx->untidy = true; /* it stays in its word, and is freed with a later operation */

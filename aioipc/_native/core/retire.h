@@ -28,7 +28,7 @@
 /* A free orphan word of the context, NULL when all are taken. */
 uint64_t *aipc_orphan_word(aipc_ctx *ctx);
 
-/* Frees the block in `word`, if any.  pre: no domain is held.  What the block was part of is done by then, so this
+/* Frees the block, or the chain of blocks, in `word`, if any.  pre: no domain is held.  What the block was part of is done by then, so this
  * does not fail because the heap is held by a stopped process: the block then waits in its word. */
 aipc_status aipc_orphan_free(aipc_ctx *ctx, uint64_t *word);
 
