@@ -1,6 +1,6 @@
 """What every segment can do with raw memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, overload
 
 from ._attachments import PAGE_SIZE, checked_size
@@ -74,18 +74,45 @@ class SegmentMemory(OpenedSegment):
         """
         return _core.trim(self._attachment)
 
-    def allocate(self, n: int, *, alignment: int | None = None) -> Block:
+    def allocate(self, n: int, *, alignment: int | None = None, owned: bool = False) -> Block:
         """Allocates `n` bytes of zeros, at an address that is a multiple of `alignment` (a power of two; 16).
 
-        The block lives until `deallocate`, also after this process has gone.  Raises SegmentFullError.
+        The block lives until `deallocate`, also after this process has gone; with `owned=True` until this
+        process deallocates it, closes the segment or dies: then nobody else may use it any more. Killed in
+        here, the process leaves nothing. Raises SegmentFullError.
         """
-        block = self._allocate(n, alignment, True)
+        block = self._allocate(n, alignment, owned, True)
         assert block is not None
         return block
 
-    def try_allocate(self, n: int, *, alignment: int | None = None) -> Block | None:
+    def try_allocate(self, n: int, *, alignment: int | None = None, owned: bool = False) -> Block | None:
         """`allocate`, but None when no free block is large enough."""
-        return self._allocate(n, alignment, False)
+        return self._allocate(n, alignment, owned, False)
+
+    def allocate_many(
+        self, n: int | Iterable[int], count: int | None = None, *, alignment: int | None = None
+    ) -> list[Block]:
+        """Allocates `count` blocks of `n` bytes, or one for each size in `n`: all of them or none.
+
+        Cheaper than as many calls of `allocate`, and the blocks lie side by side where there is room. Each is
+        deallocated by itself, or with `deallocate_many`. A process killed in here leaves none of them. Raises
+        SegmentFullError.
+        """
+        if isinstance(n, int):
+            if count is None:
+                raise TypeError("allocate_many(n, count) needs a count, or the sizes")
+            sizes = [checked_size(n)]
+        else:
+            sizes = [checked_size(size) for size in n]
+            if count not in (None, len(sizes)):
+                raise ValueError(f"count is {count}, but there are {len(sizes)} sizes")
+        number = len(sizes) if count is None else checked_size(count)
+        if number == 0:
+            self._opening_checked()
+            return []
+        if number > self._attachment.max_size:
+            raise ValueError(f"{number} blocks are more than the segment has bytes")
+        return _core.allocate_many(self._opening, self, sizes, number, _alignment(alignment))
 
     def deallocate(self, block: Block) -> None:
         """Frees a block for all processes; the Block then raises ClosedError.
@@ -93,6 +120,64 @@ class SegmentMemory(OpenedSegment):
         Raises BufferError while memoryviews of it are in use here, NotFoundError when it was freed before.
         """
         self._opening.deallocate(block)
+
+    def deallocate_many(self, blocks: Iterable[Block]) -> None:
+        """Frees blocks for all processes, one after the other.
+
+        Raises what `deallocate` raises. Nothing is freed when a block is in use here, of another segment, or
+        there twice; one that another process freed before ends it. A process killed in here has freed some.
+        """
+        _core.deallocate_many(self._opening, list(blocks))
+
+    def resize(
+        self,
+        block: Block,
+        preferred: int,
+        *,
+        minimum: int | None = None,
+        grow_forward: bool = True,
+        grow_backward: bool = False,
+        allocate_new: bool = True,
+        shrink: bool = False,
+        alignment: int | None = None,
+    ) -> Block:
+        """Gives a block another size: `preferred` bytes, or at least `minimum` (by default `preferred`).
+
+        Tried in this order: memory behind the block (`grow_forward`); memory before it (`grow_backward`), to
+        which the contents move, if all of them find room there; a new block (`allocate_new`, at a multiple of
+        `alignment`), to which they move. Of a block that is larger, the rest is given back with `shrink=True`
+        only. What the block contained it contains, up to its new size; what is new is zero.
+
+        Returns the Block to use from now on, `size` being what was received; its handle differs when the
+        contents moved. The Block given raises ClosedError, whether they moved or not; other processes, and
+        other Blocks of that handle, have to be told. Nobody may write to the block meanwhile.
+
+        Raises SegmentFullError, whose `largest` says what might be had this way; BufferError while
+        memoryviews of it are in use here; NotFoundError. Nothing has changed then. A process killed in here
+        leaves the block as it was, or with another size, whole in any case. An owned block does not grow
+        backward, and when it moves it is owned by this process.
+        """
+        checked_size(preferred)
+        least = preferred if minimum is None else checked_size(minimum)
+        if least > preferred:
+            raise ValueError(f"minimum is {least}, more than the {preferred} bytes that are preferred")
+        ways = _core.GROW_FORWARD * grow_forward | _core.GROW_BACKWARD * grow_backward | _core.SHRINK * shrink
+        return _core.resize(self._opening, block, least, preferred, ways, allocate_new, _alignment(alignment))
+
+    def zero_free_memory(self) -> None:
+        """Writes zeros over all memory that is free, so that nothing of what was freed can be read any more.
+
+        The others go on; up to a MiB at a time counts as used meanwhile. What they free meanwhile may keep
+        its bytes. Killed in here, the process leaves some of it as it was.
+        """
+        _core.zero_free_memory(self._opening)
+
+    def all_memory_deallocated(self) -> bool:
+        """Whether nobody has anything in the segment: no block, no object.
+
+        What the segment keeps for itself, the table of names above all, does not count.
+        """
+        return _core.all_deallocated(self._opening)
 
     def block(self, handle: int, size: int | None = None) -> Block:
         """The block that has this handle, in whichever process it was allocated.
@@ -109,11 +194,19 @@ class SegmentMemory(OpenedSegment):
     def _grow(self, extra: int) -> int:
         return _core.grow(self._attachment, whole_pages(extra))
 
-    def _allocate(self, n: int, alignment: int | None, must: bool) -> Block | None:
-        at = 16 if alignment is None else checked_size(alignment)
-        return self._opening.allocate(self, checked_size(n), at, must)
+    def _allocate(self, n: int, alignment: int | None, owned: bool, must: bool) -> Block | None:
+        return self._opening.allocate(self, checked_size(n), _alignment(alignment), must, owned)
 
 
 def whole_pages(extra: int) -> int:
     """The number of bytes, rounded up to pages; ValueError."""
     return -(-checked_size(extra) // PAGE_SIZE) * PAGE_SIZE
+
+
+def _alignment(alignment: int | None) -> int:
+    """The alignment, when it can be one."""
+    if alignment is None:
+        return 16
+    if checked_size(alignment) & (alignment - 1) or alignment == 0:
+        raise ValueError(f"alignment must be a power of two, not {alignment}")
+    return alignment

@@ -79,7 +79,7 @@ def create_attachment(int fd, str path, uint64_t size, uint64_t max_size, uint32
     cdef aipc_status status
     with nogil:
         status = aipc_segment_create(self.seg, &options)
-    self.seg.idle = _idle
+    self.seg.idle, self.seg.bulk = _idle, _bulk
     if status == AIPC_FULL:
         raise SegmentFullError(
             f"creating {path or 'a segment'}: the filesystem has no room for {size} bytes; "
@@ -97,7 +97,7 @@ def open_attachment(int fd, str path, memory=None, bint solitary=False, uint32_t
     cdef aipc_status status
     with nogil:
         status = aipc_segment_open(self.seg)
-    self.seg.idle = _idle
+    self.seg.idle, self.seg.bulk = _idle, _bulk
     if status == AIPC_GONE:
         return None
     if status == AIPC_FULL and self.seg.base == NULL:

@@ -68,12 +68,16 @@ cdef class Opening:
 
     # --- memory
 
-    def allocate(self, object segment, uint64_t size, uint64_t alignment, bint must):
+    def allocate(self, object segment, uint64_t size, uint64_t alignment, bint must, bint owned=False):
         """A Block of `size` zero bytes; None when there is no room and `must` is not set."""
         cdef uint64_t payload = 0
+        cdef aipc_status status
         self.require()
         cdef aipc_ctx *ctx = self.attachment.enter()
-        cdef aipc_status status = aipc_heap_allocate(ctx, size, alignment, 0, NULL, &payload)
+        if owned:
+            status = aipc_owned_allocate(ctx, size, alignment, &payload)
+        else:
+            status = aipc_heap_allocate(ctx, size, alignment, 0, NULL, &payload)
         aipc_ctx_leave(ctx)
         if status == AIPC_FULL and not must:
             return None
@@ -81,12 +85,12 @@ cdef class Opening:
             raise ValueError(f"alignment must be a power of two within the segment's size, not {alignment}")
         self.attachment.check_space(status, size, "allocating")
         cdef uint8_t *memory = self.attachment.seg.base + payload
-        if size < LARGE:
-            memset(memory, 0, size)
+        cdef uint64_t usable = usable_of(self.attachment.seg, payload)
+        if usable < LARGE:
+            memset(memory, 0, usable)
         else:
             self.attachment.fall_asleep()
-            with nogil:
-                memset(memory, 0, size)
+            _bulk(memory, NULL, usable)
             self.attachment.wake_up()
         return _block(segment, self, payload, size)
 
@@ -101,6 +105,8 @@ cdef class Opening:
         if status == AIPC_INVALID or (status == AIPC_OK and flags & AIPC_INTERNAL):
             raise NotFoundError(f"there is no block with handle {handle} in this segment")
         check(self.attachment.seg, status, f"block {handle}")
+        if flags & AIPC_OWNED:
+            usable -= 8
         if size is not None:
             if not 0 <= size <= usable:
                 raise ValueError(f"block {handle} has {usable} bytes, not {size}")
@@ -123,6 +129,31 @@ cdef class Opening:
         if status == AIPC_INVALID:
             raise NotFoundError(f"{block!r} was deallocated before, through another handle")
         check(self.attachment.seg, status, f"deallocating {block!r}")
+
+
+cdef uint64_t usable_of(aipc_seg *seg, uint64_t payload) noexcept:
+    """Bytes of a block that are its user's; 0 when it is none."""
+    cdef uint64_t usable = 0
+    cdef uint32_t flags = 0
+    if aipc_heap_size_of(seg, payload, &usable, &flags) != AIPC_OK:
+        return 0
+    return usable - 8 if flags & AIPC_OWNED else usable
+
+
+cdef void _bulk(uint8_t *to, const uint8_t *source, uint64_t count) noexcept:
+    """What the core leaves to us where it is much: others run meanwhile."""
+    with nogil:
+        if source == NULL:
+            memset(to, 0, count)
+        else:
+            memcpy(to, source, count)
+
+
+cdef inline void _clear(uint8_t *memory, uint64_t count) noexcept:
+    if count < LARGE:
+        memset(memory, 0, count)
+    else:
+        _bulk(memory, NULL, count)
 
 
 cdef Block _block(object segment, Opening opening, uint64_t handle, uint64_t size):
@@ -157,6 +188,15 @@ cdef class Block:
         if self.freed or self.opening is None:
             raise ClosedError(f"block {self.handle} was deallocated")
         return self.opening.require()
+
+    @property
+    def usable(self) -> int:
+        """Bytes that the block really has: at least `size`, as blocks come in steps of 16."""
+        self.require()
+        usable = usable_of(self.opening.attachment.seg, self.handle)
+        if usable == 0:
+            raise NotFoundError(f"{self!r} was deallocated before, through another handle")
+        return usable
 
     def __len__(self):
         return self.size

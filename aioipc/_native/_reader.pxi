@@ -111,6 +111,8 @@ cdef class Reader:
         cdef aipc_status status = aipc_heap_size_of(self.seg, handle, &usable, &flags)
         if status != AIPC_OK or flags & AIPC_INTERNAL:
             raise NotFoundError(f"there is no block with handle {handle} in this segment")
+        if flags & AIPC_OWNED:
+            usable -= 8  # the last word is not the user's
         if size is not None and not 0 <= size <= usable:
             raise ValueError(f"block {handle} has {usable} bytes, not {size}")
         cdef ReadOnlyBlock block = ReadOnlyBlock.__new__(ReadOnlyBlock)

@@ -18,6 +18,7 @@ cdef extern from "aipc.h":
     enum: AIPC_FLAG_LAST_DETACH, AIPC_FLAG_ORDERED
     enum: AIPC_INTERNAL
     enum: AIPC_PAGES_KEPT, AIPC_PAGES_PRIVATE, AIPC_PAGES_SHARED
+    enum: AIPC_INTERNAL, AIPC_OWNED
     enum: AIPC_MAX_NODES, AIPC_EVERYBODY
     uint64_t AIPC_SEMAPHORE_MAX, AIPC_LIMITER_NO_LIMIT
     enum: AIPC_TYPE_LOCK, AIPC_TYPE_QUEUE, AIPC_TYPE_DICT
@@ -92,6 +93,7 @@ cdef extern from "aipc.h":
         uint64_t self, limit, device, inode, bells_taken
         uint32_t slot, generation, forked, participants, free_contexts, lost_contexts, roster_seen, uninterruptible
         aipc_status (*idle)(aipc_seg *seg, const uint32_t *word, uint32_t seen) noexcept
+        void (*bulk)(uint8_t *to, const uint8_t *from_, uint64_t count) noexcept
         void *user
         uint64_t stall_ns
         aipc_fault fault

@@ -15,4 +15,23 @@ cdef extern from "aipc.h":
                                    uint64_t *orphan, uint64_t *payload)
     aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags)
     aipc_status aipc_heap_stats_get(aipc_ctx *ctx, aipc_heap_stats *stats)
+    # --- holdings.h, memory.h
+    enum: AIPC_GROW_FORWARD, AIPC_GROW_BACKWARD, AIPC_SHRINK
+
+    ctypedef struct aipc_many:
+        const uint64_t *sizes
+        cbool equal
+        uint64_t count, alignment
+        uint64_t *payloads
+
+    ctypedef struct aipc_resizing:
+        uint64_t payload, minimum, preferred, usable
+        uint32_t ways
+
+    aipc_status aipc_owned_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint64_t *payload)
+    aipc_status aipc_allocate_many(aipc_ctx *ctx, const aipc_many *many)
+    aipc_status aipc_deallocate_many(aipc_ctx *ctx, const uint64_t *payloads, uint64_t count, uint64_t *freed)
+    aipc_status aipc_resize(aipc_ctx *ctx, aipc_resizing *r, uint64_t alignment, cbool may_move)
+    aipc_status aipc_zero_free_memory(aipc_ctx *ctx)
+    aipc_status aipc_all_deallocated(aipc_ctx *ctx, cbool *all)
     aipc_status aipc_deallocate(aipc_ctx *ctx, uint64_t payload)

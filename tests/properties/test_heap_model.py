@@ -58,7 +58,44 @@ def free(segment: ManagedSharedMemory, handle: int) -> bool:
     return True
 
 
-OPERATIONS: dict[str, Any] = {"allocate": allocate, "write": write, "read": read, "free": free}
+def many(segment: ManagedSharedMemory, size: int, count: int, alignment: int, fill: int) -> list[int] | None:
+    try:
+        blocks = segment.allocate_many(size, count, alignment=alignment)
+    except SegmentFullError:
+        return None
+    for block in blocks:
+        write(segment, block.handle, size, fill)
+    return [block.handle for block in blocks]
+
+
+def resize(segment: ManagedSharedMemory, handle: int, size: int, preferred: int, fill: int, ways: int) -> Any:
+    """The new handle; before the block is filled, what it had is found to be there."""
+    block = segment.block(handle)
+    try:
+        block = segment.resize(
+            block,
+            preferred,
+            grow_forward=bool(ways & 1),
+            grow_backward=bool(ways & 2),
+            allocate_new=bool(ways & 4),
+            shrink=bool(ways & 8),
+        )
+    except SegmentFullError:
+        return None
+    kept = min(size, preferred)
+    assert bytes(block)[:kept] == bytes([fill]) * kept
+    write(segment, block.handle, preferred, fill)
+    return block.handle
+
+
+OPERATIONS: dict[str, Any] = {
+    "allocate": allocate,
+    "write": write,
+    "read": read,
+    "free": free,
+    "many": many,
+    "resize": resize,
+}
 
 
 class HeapMachine(SegmentMachine):
@@ -83,6 +120,35 @@ class HeapMachine(SegmentMachine):
         assert handle % max(alignment, 16) == 0
         self.model[handle] = (size, fill)
         return handle
+
+    @rule(
+        target=handles,
+        who=who,
+        size=st.integers(0, 3000),
+        count=st.integers(0, 100),
+        alignment=alignments,
+        fill=fill,
+    )
+    def many(self, who: int, size: int, count: int, alignment: int, fill: int) -> Any:
+        found = self.ask(who, "many", size, count, self.alignment or alignment, fill)
+        if found is None:
+            return multiple()
+        assert len({*found}) == count and not {*found} & {*self.model}
+        self.model |= dict.fromkeys(found, (size, fill))
+        return multiple(*found)
+
+    @rule(target=handles, who=who, handle=handles, preferred=sizes, ways=st.integers(0, 15))
+    def resize(self, who: int, handle: int, preferred: int, ways: int) -> Any:
+        if handle not in self.model:
+            return multiple()
+        size, fill = self.model[handle]
+        moved = self.ask(who, "resize", handle, size, preferred, fill, ways)
+        if moved is None:
+            return multiple()
+        del self.model[handle]
+        assert moved not in self.model
+        self.model[moved] = (preferred, fill)
+        return moved
 
     @rule(who=who, handle=handles, fill=fill)
     def write(self, who: int, handle: int, fill: int) -> None:

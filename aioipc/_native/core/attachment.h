@@ -110,6 +110,9 @@ struct aipc_seg {
      * operation.  Called with no short lock held. */
     aipc_status (*idle)(aipc_seg *seg, const uint32_t *word, uint32_t seen);
     void *user;
+    /* Copies many bytes, or clears them when `from` is NULL; NULL: as they come.  Called with no short lock held, and so
+     * free to let others run meanwhile. */
+    void (*bulk)(uint8_t *to, const uint8_t *from, uint64_t count);
     aipc_status (*recover)(aipc_ctx *ctx, uint32_t slot, uint32_t generation); /* recovery.c */
     void (*tidy)(aipc_ctx *ctx); /* retire.c */
     uint64_t (*part)(struct aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t size); /* types.c */

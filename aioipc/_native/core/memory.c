@@ -4,7 +4,24 @@
 
 #include "retire.h"
 
+/* So many bytes are many. */
+enum { BULK = 65536 };
+
 static uint8_t *at(aipc_ctx *ctx, uint64_t payload) { return ctx->seg->base + payload; }
+
+static void copy(aipc_ctx *ctx, uint64_t to, uint64_t from, uint64_t count) {
+    if (count >= BULK && ctx->seg->bulk != NULL)
+        ctx->seg->bulk(at(ctx, to), at(ctx, from), count);
+    else
+        memcpy(at(ctx, to), at(ctx, from), count);
+}
+
+static void clear(aipc_ctx *ctx, uint64_t to, uint64_t count) {
+    if (count >= BULK && ctx->seg->bulk != NULL)
+        ctx->seg->bulk(at(ctx, to), NULL, count);
+    else
+        memset(at(ctx, to), 0, count);
+}
 
 static aipc_status worse(aipc_status first, aipc_status second) { return first != AIPC_OK ? first : second; }
 
@@ -68,8 +85,8 @@ static aipc_status fill(aipc_ctx *ctx, uint64_t from, uint64_t to, uint64_t coun
     aipc_status status = read_old(ctx, to, &fresh);
     if (status != AIPC_OK) return status;
     if (count > fresh.usable) count = fresh.usable;
-    memcpy(at(ctx, to), at(ctx, from), count);
-    memset(at(ctx, to) + count, 0, fresh.usable - count);
+    copy(ctx, to, from, count);
+    clear(ctx, to + count, fresh.usable - count);
     return AIPC_OK;
 }
 
@@ -114,7 +131,7 @@ static aipc_status in_place(aipc_ctx *ctx, aipc_resizing *r, const old *o) {
     }
     if (status != AIPC_OK) return status;
     uint64_t usable = r->usable - (o->owned ? TAIL : 0);
-    if (usable > end) memset(at(ctx, r->payload) + end, 0, usable - end);
+    if (usable > end) clear(ctx, r->payload + end, usable - end);
     return AIPC_OK;
 }
 
@@ -160,7 +177,7 @@ aipc_status aipc_zero_free_memory(aipc_ctx *ctx) {
         status = aipc_heap_zero_next(ctx, words[mine], words[mine ^ 1], &size);
         uint64_t block = aipc_load_relaxed64(words[mine ^ 1]);
         if (status != AIPC_OK || block == 0) break;
-        memset(at(ctx, block), 0, size);
+        clear(ctx, block, size);
     }
     for (int i = 0; i < 2; i++) status = worse(status, aipc_orphan_free(ctx, words[i]));
     return status;
