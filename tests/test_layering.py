@@ -53,7 +53,19 @@ CORE_PARTS = {
     "catalog_list": "catalog",
     **{
         f"heap_{part}": "heap"
-        for part in "allocate bins block change check find free many map resize zero".split()
+        for part in [
+            "allocate",
+            "bins",
+            "block",
+            "change",
+            "check",
+            "find",
+            "free",
+            "many",
+            "map",
+            "resize",
+            "zero",
+        ]
     },
     **{f"heap_{part}": "heap" for part in ("allocate", "back", "bins", "block", "change")},
     **{f"heap_{part}": "heap" for part in ("check", "find", "free", "grow", "holes", "trim")},

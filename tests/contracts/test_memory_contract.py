@@ -142,7 +142,8 @@ def test_as_much_as_there_is_but_not_less_than_the_minimum(segment: ManagedShare
     with pytest.raises(SegmentFullError, match="might be had") as caught:
         segment.resize(block, 9000, minimum=2000, allocate_new=False)
     largest = caught.value.largest
-    assert largest is not None and 1200 <= largest < 1300
+    assert largest is not None
+    assert 1200 <= largest < 1300
     assert begins(block, 3, 200)
     got = segment.resize(block, 9000, minimum=500, allocate_new=False)
     assert got.size == largest
@@ -154,7 +155,8 @@ def test_backward_the_contents_move_to_the_new_front(segment: ManagedSharedMemor
     with pytest.raises(SegmentFullError):
         segment.resize(block, 900, allocate_new=False)
     larger = segment.resize(block, 900, grow_backward=True, allocate_new=False)
-    assert larger.handle < block.handle and larger.size >= 900
+    assert larger.handle < block.handle
+    assert larger.size >= 900
     assert begins(larger, 3, 200)
     assert [bytes(other)[0] for other in others] == [1, 5]
     with pytest.raises(NotFoundError):
@@ -164,7 +166,8 @@ def test_backward_the_contents_move_to_the_new_front(segment: ManagedSharedMemor
 def test_both_ways(segment: ManagedSharedMemory) -> None:
     block, _ = neighbours(segment, 600, 200, 600)
     larger = segment.resize(block, 1300, grow_backward=True, allocate_new=False)
-    assert larger.handle < block.handle and larger.size >= 1300
+    assert larger.handle < block.handle
+    assert larger.size >= 1300
     assert begins(larger, 3, 200)
 
 
@@ -172,7 +175,8 @@ def test_both_ways(segment: ManagedSharedMemory) -> None:
 def test_into_a_new_block(segment: ManagedSharedMemory, alignment: int | None) -> None:
     block, _ = neighbours(segment, 100, 200, 100)
     larger = segment.resize(block, 100_000, alignment=alignment)
-    assert larger.handle % (alignment or 16) == 0 and larger.handle != block.handle
+    assert larger.handle % (alignment or 16) == 0
+    assert larger.handle != block.handle
     assert begins(larger, 3, 200)
     with pytest.raises(NotFoundError):
         segment.block(block.handle)
@@ -184,7 +188,8 @@ def test_shrinking_only_when_asked(segment: ManagedSharedMemory) -> None:
     same = segment.resize(block, 100)
     assert (same.handle, same.size, segment.free_memory) == (block.handle, same.usable, free)
     less = segment.resize(same, 100, shrink=True)
-    assert less.handle == block.handle and 100 <= less.size < 130
+    assert less.handle == block.handle
+    assert 100 <= less.size < 130
     assert segment.free_memory - free > 9800
     assert bytes(less)[:100] == bytes([9]) * 100
 
@@ -210,14 +215,15 @@ def test_nothing_changes_when_it_fails(segment: ManagedSharedMemory) -> None:
     with pytest.raises(SegmentFullError) as caught:
         segment.resize(block, SIZE * 2)
     largest = caught.value.largest
-    assert largest is not None and largest >= segment.largest_free_block
+    assert largest is not None
+    assert largest >= segment.largest_free_block
     calls: list[Callable[[], object]] = [
         lambda: segment.resize(block, 10, minimum=11),
         lambda: segment.resize(block, -1),
         lambda: segment.resize(block, 10, alignment=3),
     ]
     for call in calls:
-        with pytest.raises(ValueError, match="minimum|bytes|power of two"):
+        with pytest.raises(ValueError, match=r"minimum|bytes|power of two"):
             call()
     assert segment.free_memory == free
     assert begins(block, 4, 100)

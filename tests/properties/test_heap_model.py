@@ -133,7 +133,8 @@ class HeapMachine(SegmentMachine):
         found = self.ask(who, "many", size, count, self.alignment or alignment, fill)
         if found is None:
             return multiple()
-        assert len({*found}) == count and not {*found} & {*self.model}
+        assert len({*found}) == count
+        assert not {*found} & {*self.model}
         self.model |= dict.fromkeys(found, (size, fill))
         return multiple(*found)
 
