@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from . import _xsi
-from ._attachments import LentMemory, attached, checked_layout, created
+from ._attachments import Algorithm, Index, LentMemory, attached, checked_layout, created
 from ._native import _core
 from ._xsi import XSIKey, XSIMemory, XSIPlace
 from .named_segment import NamedSegment, Place, reopened
@@ -43,7 +43,8 @@ class ManagedXSISharedMemory(NamedSegment):
         size: int,
         *,
         mode: int = 0o600,
-        algorithm: str = "best_fit",
+        algorithm: Algorithm = "best_fit",
+        index: Index = "hash",
         participants: int = 64,
     ) -> Self:
         """Creates a segment of `size` bytes (rounded up to whole pages) and opens it.
@@ -55,7 +56,7 @@ class ManagedXSISharedMemory(NamedSegment):
         limits (ipcs -l) or its memory do not allow it; ValueError.
         """
         key = XSIKey.of(where)
-        layout = checked_layout(size, mode=mode, algorithm=algorithm, participants=participants)
+        layout = checked_layout(size, mode=mode, algorithm=algorithm, index=index, participants=participants)
         with _new_memory(key, layout.size, mode) as (place, control, memory):
             fd = os.open(place.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             opening = created(fd, place.path, layout, lent=_lent(memory))

@@ -1,8 +1,8 @@
 """What growing and trimming cost, the caller and the others: python benchmarks/bench_grow.py [MiB ...]
 
 A second process allocates and frees as fast as it can and notes its slowest turn. For each size: how long a
-`grow` by so much takes, a `trim` of it, and getting the pages again for one allocation (with the zeros that it
-writes); and the slowest turn beside each, and in quiet. Medians of 5.
+`grow` by so much takes, a `trim` of it, and getting the pages again for one allocation (with the zeros that
+it writes); and the slowest turn beside each, and in quiet. Medians of 5.
 """
 
 import multiprocessing
