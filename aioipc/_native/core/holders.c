@@ -53,6 +53,12 @@ static void add_of(survey *s, const aipc_object_ref *ref, const char *what, uint
     for (int i = 0; task != NULL && i < 4; i++) holder->task[i] = aipc_load_relaxed64(&task[i]);
 }
 
+/* aipc_look_holds, for what need not be of one moment: each record is judged by itself. */
+static bool undisturbed(const aipc_look *look) {
+    return (aipc_load_seq_cst32(&look->domain->lock) & ~AIPC_LOCK_CONTENDED) == look->lock &&
+           aipc_load_seq_cst32(&look->domain->acquisitions) == look->acquisitions;
+}
+
 static uint32_t generation_of(const aipc_seg *seg, uint32_t slot) {
     return aipc_life_generation(aipc_load_seq_cst64(&seg->slots[slot].life));
 }
@@ -101,7 +107,7 @@ static void of_domain(survey *s, const aipc_object_ref *ref, const char *core, c
     uint32_t generation = generation_of(s->seg, slot);
     if (aipc_lock_word(slot, context, generation) != look.lock) return; /* R1: it is over */
     aipc_os_futex_wait(&never, 0, DWELL_NS);
-    aipc_holder *holder = aipc_look_holds(&look) ? add(s, "core lock", slot, generation) : NULL;
+    aipc_holder *holder = undisturbed(&look) ? add(s, "core lock", slot, generation) : NULL;
     if (holder == NULL) return;
     holder->core = core;
     holder->place = aipc_offset(s->seg, domain);
@@ -230,12 +236,13 @@ static bool of_chain(survey *s, uint32_t slot) {
         before = offset;
         offset = aipc_load_relaxed64(&record->next);
     }
-    return aipc_look_holds(&look);
+    return undisturbed(&look);
 }
 
 /* ---- the rest of a participant --------------------------------------------------------------------- */
 
 static void of_views(survey *s, uint32_t slot) {
+    if (aipc_life_state(aipc_load_seq_cst64(&s->seg->slots[slot].life)) == AIPC_SLOT_FREE) return;
     for (int i = 0; i < AIPC_PINS; i++) {
         uint64_t block = aipc_load_relaxed64(&s->seg->slots[slot].pinned[i]);
         aipc_holder *holder = block == 0 ? NULL : add(s, "view", slot, generation_of(s->seg, slot));
