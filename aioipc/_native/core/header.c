@@ -125,6 +125,9 @@ aipc_status aipc_header_validate(const struct aipc_header *h, const aipc_file_in
         return mismatch(fault, AIPC_CORRUPT, "participants", AT(participants), h->participants, AIPC_MAX_PARTICIPANTS);
     if (h->nodes > AIPC_MAX_NODES || h->nodes % 2 != 0 || metadata_size(h->participants, h->nodes) + 2 * AIPC_BLOCK_MIN > h->size)
         return mismatch(fault, AIPC_CORRUPT, "nodes", AT(nodes), h->nodes, AIPC_MAX_NODES);
+    /* Whoever finds it dead opens it by name again: only one that goes with its last user gives that an end. */
+    if (h->state != AIPC_STATE_READY && (h->state != AIPC_STATE_DEAD || (h->flags & AIPC_FLAG_LAST_DETACH) == 0))
+        return mismatch(fault, AIPC_CORRUPT, "state", AT(state), h->state, AIPC_STATE_READY);
     return AIPC_OK;
 }
 
