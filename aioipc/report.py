@@ -34,6 +34,10 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         _REPLACE,
     ),
     "C3": ("the counters of names are wrong", _REPLACE),
+    "C8": (
+        "the type or the size that an object says it has is damaged: who opens it may read what it is not",
+        _REMAKE,
+    ),
     "C7": (
         "memory belongs to a container that does not know of it: it is lost until the segment goes",
         _REPLACE,

@@ -269,4 +269,5 @@ def condition_image(Lockable lock) -> bytes:
         lock.usable("lock")
         image.lock, image.lock_serial = lock.lock.ref.object, lock.lock.ref.serial
         image.lock_type = <uint32_t>lock.lock.ref.type
+    image.seal = aipc_condition_seal(&image)
     return (<char *>&image)[:sizeof(image)]

@@ -20,7 +20,7 @@ cdef extern from "aipc.h":
 
     struct aipc_condition:
         aipc_lock own
-        uint64_t lock, lock_serial, notified
+        uint64_t lock, lock_serial, notified, seal
         uint32_t lock_type, contended
 
     struct aipc_barrier:
@@ -92,6 +92,7 @@ cdef extern from "aipc.h":
     void aipc_wait_rouse(aipc_seg *seg)
 
     # --- condition.h, barrier.h
+    uint64_t aipc_condition_seal(const aipc_condition *c)
     aipc_status aipc_condition_stand(aipc_ctx *ctx, aipc_condition *c, uint32_t bell, uint64_t token, uint32_t *node)
     aipc_status aipc_condition_look(aipc_ctx *ctx, aipc_condition *c, uint32_t node)
     aipc_status aipc_condition_cancel(aipc_ctx *ctx, aipc_condition *c, uint32_t node)

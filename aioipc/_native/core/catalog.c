@@ -28,7 +28,9 @@ static void fill_header(struct aipc_object *object, const draft *d) {
     aipc_store_relaxed64(&object->size, spec->size);
     aipc_store_relaxed64(&object->pins, d->registration == 0 ? 1 : 2);
     aipc_store_relaxed32(&object->count, spec->count);
-    aipc_label_set(object, (aipc_label){.name_size = (uint16_t)spec->name_size, .kind = spec->kind});
+    aipc_label label = {.name_size = (uint16_t)spec->name_size, .kind = spec->kind};
+    label.seal = aipc_object_seal(spec->type, spec->size, spec->count, label);
+    aipc_label_set(object, label);
     if (spec->name_size != 0) memcpy(name, spec->name, spec->name_size);
     uint64_t *words = (uint64_t *)(void *)object->name;
     uint64_t count = (aipc_object_tower(spec->name_size) - sizeof *object) / 8;

@@ -33,6 +33,7 @@
  *   C4  an object's pins are the number of holdings and registrations that name it
  *   C5  retired memory is DESTROYED with no pins, or an old table
  *   C6  every AIPC_INTERNAL block is an object, a table, a holding, or on the retired list or an orphan
+ *   C8  an object's seal is that of what it seals, and its block is as large as it says  (C7: check.h)
  *
  * Lock: the catalog's own; the heap's is taken before or after, never inside.
  */

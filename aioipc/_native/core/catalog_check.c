@@ -57,6 +57,17 @@ static aipc_key key_of(const struct aipc_object *object) {
 
 /* ---- C1, C2, C3: the table --------------------------------------------------------------------- */
 
+/* What nothing else would contradict, and everything believes: which type it is, and how large. */
+static void check_sealed(check *c, const struct aipc_object *object, const aipc_object_ref *ref) {
+    uint64_t usable = 0, needed = ref->payload - ref->object + ref->size;
+    uint32_t flags;
+    uint8_t seal = aipc_object_seal(ref->type, ref->size, ref->count, aipc_label_of(object));
+    if (aipc_label_of(object).seal != seal)
+        found(c, "C8 seal of an object", object, aipc_label_of(object).seal, seal);
+    else if (aipc_heap_size_of(c->seg, ref->object, &usable, &flags) == AIPC_OK && usable - needed >= AIPC_BLOCK_SLACK)
+        found(c, "C8 object is smaller than its block", object, needed, usable);
+}
+
 /* Probing for its name, those who see it find it; others' way leads past it. */
 static void check_unique(check *c, const aipc_names *names, const struct aipc_object *object, uint64_t index) {
     aipc_key key = key_of(object);
@@ -98,6 +109,7 @@ static void check_slot(check *c, const aipc_names *names, uint64_t index, uint64
     if (ref.kind == AIPC_ANONYMOUS) found(c, "C1 anonymous object in the table", slot, ref.object, 0);
     c->unique += ref.kind == AIPC_UNIQUE;
     check_state(c, slot, object);
+    check_sealed(c, object, &ref);
     if (!aipc_object_hash_right(c->seg, object)) {
         found(c, "C1 object's hash", object, hash_of(object), 0);
         return;
@@ -407,6 +419,14 @@ static bool has_its_place(check *c, uint64_t block, const struct aipc_object **l
     return is_linked_holding(c->seg, block);
 }
 
+/* Under the heap's lock, and not the catalog's: only what is still an object after it was looked at counts. */
+static void check_unnamed(check *c, const struct aipc_object *object, uint64_t block) {
+    aipc_object_ref ref;
+    if (aipc_label_of(object).kind == AIPC_ANONYMOUS && aipc_object_read(c->seg, block, &ref) != NULL &&
+        state_of(object) == AIPC_OBJECT_LIVE)
+        check_sealed(c, object, &ref);
+}
+
 static bool visit_block(void *arg, const aipc_block_info *block) {
     check *c = arg;
     if ((block->flags & AIPC_USED) == 0 || (block->flags & AIPC_PART) != AIPC_INTERNAL) return true;
@@ -416,6 +436,7 @@ static bool visit_block(void *arg, const aipc_block_info *block) {
     } else if (object != NULL) {
         c->pins += pins_of(object);
         c->anonymous += aipc_label_of(object).kind == AIPC_ANONYMOUS && in_place(state_of(object));
+        check_unnamed(c, object, block->payload);
     }
     return true;
 }

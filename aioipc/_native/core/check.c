@@ -29,6 +29,27 @@ static void check_header(aipc_seg *seg, aipc_report *report) {
                         aipc_load_relaxed32(&header->slots_used), seg->participants);
 }
 
+/* A word that must be 0 for as long as nobody has the slot, whose life is the last thing to change. */
+static void check_left(aipc_seg *seg, uint32_t slot, uint64_t life, const char *what, const uint64_t *word, aipc_report *report) {
+    uint64_t left = aipc_load_relaxed64(word);
+    if (left != 0 && aipc_load_acquire64(&seg->slots[slot].life) == life)
+        aipc_report_add(report, what, aipc_offset(seg, word), left, 0);
+}
+
+static void check_free_slot(aipc_seg *seg, uint32_t slot, uint64_t life, aipc_report *report) {
+    check_left(seg, slot, life, "R2 holdings of a free slot", &seg->slots[slot].holdings, report);
+    check_left(seg, slot, life, "R2 holdings of a free slot", &seg->slots[slot].registrations, report);
+    for (int i = 0; i < AIPC_PINS; i++)
+        check_left(seg, slot, life, "R2 value kept by a free slot", &seg->slots[slot].pinned[i], report);
+    for (uint32_t i = 0; i < AIPC_CONTEXTS; i++) {
+        const struct aipc_context *context = aipc_context_of(seg, slot, i);
+        for (int o = 0; o < AIPC_ORPHANS; o++)
+            check_left(seg, slot, life, "R2 orphan of a free slot", &context->orphan[o], report);
+        for (int h = 0; h < AIPC_HAZARDS; h++)
+            check_left(seg, slot, life, "R2 hazard of a free slot", &context->hazard[h], report);
+    }
+}
+
 static void check_slots(aipc_seg *seg, aipc_report *report) {
     for (uint32_t i = 0; i < seg->participants; i++) {
         const struct aipc_slot *slot = &seg->slots[i];
@@ -38,11 +59,8 @@ static void check_slots(aipc_seg *seg, aipc_report *report) {
         if (aipc_load_relaxed32(&slot->contexts_used) > AIPC_CONTEXTS)
             aipc_report_add(report, "P3 contexts_used", aipc_offset(seg, slot),
                             aipc_load_relaxed32(&slot->contexts_used), AIPC_CONTEXTS);
-        if (aipc_life_state(life) != AIPC_SLOT_FREE) continue;
         /* Its last owner, or who recovered it, has given everything back (R2). */
-        uint64_t held = aipc_load_relaxed64(&slot->holdings) | aipc_load_relaxed64(&slot->registrations);
-        if (held != 0 && aipc_load_acquire64(&slot->life) == life)
-            aipc_report_add(report, "R2 holdings of a free slot", aipc_offset(seg, slot), held, 0);
+        if (aipc_life_state(life) == AIPC_SLOT_FREE) check_free_slot(seg, i, life, report);
     }
 }
 

@@ -132,6 +132,8 @@ aipc_status aipc_condition_check(aipc_ctx *ctx, const struct aipc_condition *c, 
     aipc_status status = aipc_domain_lock(ctx, &seg->waits->domain);
     if (status != AIPC_OK) return status;
     uint64_t want = aipc_offset(seg, &c->waiters);
+    if (c->seal != aipc_condition_seal(c))
+        aipc_report_add(report, "N3 lock of a condition", aipc_offset(seg, c), c->seal, aipc_condition_seal(c));
     check_queue(seg, report, &c->waiters, 0, want);
     check_queue(seg, report, &c->served, AIPC_GOT_TOKEN, want);
     aipc_domain_unlock(ctx, &seg->waits->domain);

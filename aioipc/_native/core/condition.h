@@ -16,11 +16,19 @@
  * tokens of such nodes are passed on (aipc_wait_sweep).
  *
  *   N2  got is 0 in every node of `waiters`, TOKEN in every node of `served`; each wants `waiters`
+ *   N3  which lock is the condition's is what was sealed when it was made
  */
 #ifndef AIPC_CONDITION_H
 #define AIPC_CONDITION_H
 
+#include "seal.h"
 #include "waiters.h"
+
+/* What aipc_condition.seal must be; 0 of an image that is zero. */
+static inline uint64_t aipc_condition_seal(const struct aipc_condition *c) {
+    uint64_t which = c->lock ^ c->lock_serial << 17 ^ (uint64_t)c->lock_type << 56;
+    return which == 0 ? 0 : aipc_seal(which, c->lock_serial) ^ which << 8;
+}
 
 /* AIPC_NO_WAITER, AIPC_CLOSED. */
 aipc_status aipc_condition_stand(aipc_ctx *ctx, struct aipc_condition *c, uint32_t bell, uint64_t token, uint32_t *node);

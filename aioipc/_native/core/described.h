@@ -6,7 +6,7 @@
  * a struct that was declared in another way is an object of another type.
  *
  *   F1  text and elements lie in the payload, one behind the other, the elements at a multiple of 16
- *   F2  the number of a struct's type is the hash of its text
+ *   F2  the number of a struct's type is the hash of its text; the text, and the size of an element, are what they were sealed as
  */
 #ifndef AIPC_DESCRIBED_H
 #define AIPC_DESCRIBED_H

@@ -100,7 +100,7 @@ aipc_status aipc_dict_draft_make(aipc_ctx *ctx, struct aipc_dict *d, const aipc_
     entry->hash = key->hash;
     entry->key_size = (uint32_t)key->size;
     entry->original_size = (uint32_t)original_size;
-    entry->value_size = value_size;
+    entry->value_size = aipc_seal(value_size, aipc_dict_sizes(entry));
     if (key->size != 0) memcpy(entry->bytes, key->bytes, key->size);
     if (original_size != 0) memcpy(entry->bytes + key->size, original, original_size);
     draft->value = (uint8_t *)entry + value_at;

@@ -21,6 +21,12 @@ static void tripped(check *c) {
     aipc_report_add(c->report, fault->what, fault->offset, fault->found, fault->expected);
 }
 
+static void check_sizes(check *c, const aipc_dict_found *found_there) {
+    const struct aipc_dict_entry *entry = (const void *)(c->seg->base + found_there->entry);
+    uint64_t sealed = aipc_seal(entry->value_size, aipc_dict_sizes(entry));
+    if (entry->value_size != sealed) found(c, "E2 seal of an entry's sizes", entry, entry->value_size, sealed);
+}
+
 /* ---- entries and slots ------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const check *c, const aipc_dict_found *entry) {
@@ -53,6 +59,7 @@ static void check_slot(check *c, const aipc_dict_view *view, uint64_t index, uin
     uint64_t offset = aipc_load_relaxed64(&view->places[place]);
     aipc_dict_found entry;
     if (offset == 0 || aipc_dict_entry_at(c->seg, offset, &entry) != AIPC_OK) return; /* check_places says it */
+    check_sizes(c, &entry);
     aipc_dict_key key = aipc_dict_key_of(c->seg, entry.key, entry.key_size);
     if (hash_of(c, &entry) != key.hash) found(c, "E3 hash of a key", c->seg->base + offset, hash_of(c, &entry), key.hash);
     if (!aipc_dict_slot_may_be(aipc_load_relaxed64(slot), key.hash))

@@ -38,7 +38,7 @@ aipc_status aipc_dict_entry_at(aipc_seg *seg, uint64_t offset, aipc_dict_found *
     const uint64_t value_at = aipc_dict_value_at(key, original);
     *found = (aipc_dict_found){.key = entry->bytes, .original = entry->bytes + key,
                                .value = (const uint8_t *)entry + value_at, .key_size = key, .original_size = original,
-                               .value_size = aipc_load_relaxed64(&entry->value_size),
+                               .value_size = aipc_load_relaxed64(&entry->value_size) & AIPC_SEALED,
                                .version = entry->version, .serial = entry->serial, .entry = offset};
     if (value_at > usable || found->value_size > usable - value_at)
         return aipc_corrupt(seg, "E2 sizes of an entry", entry, value_at + found->value_size, usable);

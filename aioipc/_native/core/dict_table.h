@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dict.h"
+#include "seal.h"
 
 #define AIPC_DICT_PLACE UINT64_C(0x000000ffffffffff)
 
@@ -98,5 +99,10 @@ aipc_status aipc_dict_lock(aipc_ctx *ctx, struct aipc_dict *d);
 /* Gives the lock back, and frees what is retired as far as nobody looks at it: now and then, and at once after a
  * change that retired so many bytes. */
 aipc_status aipc_dict_leave(aipc_ctx *ctx, struct aipc_dict *d, uint64_t retired);
+
+/* What the seal of its value's size is of, beside that. */
+static inline uint64_t aipc_dict_sizes(const struct aipc_dict_entry *entry) {
+    return (uint64_t)entry->key_size << 32 | entry->original_size;
+}
 
 #endif

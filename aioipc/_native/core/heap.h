@@ -35,6 +35,7 @@
 #include "report.h"
 
 enum { AIPC_BLOCK_MIN = 32, AIPC_BLOCK_OVERHEAD = 8, AIPC_ALIGNMENT = 16 };
+enum { AIPC_BLOCK_SLACK = 48 }; /* a block has fewer bytes than this more than were asked for */
 /* Among the flags of a request, not of a block: it may use the reserve when there is nothing else. */
 enum { AIPC_RESERVE = 16 };
 

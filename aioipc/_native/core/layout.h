@@ -222,7 +222,8 @@ struct aipc_object {
     uint32_t count;        /* elements (arrays), 1 otherwise */
     uint16_t name_size;
     uint8_t kind;
-    uint8_t reserved;
+    uint8_t seal;          /* of type, size, count and this word's other half: what else would tell that one of them was
+                              damaged? */
     char name[];           /* padded with zeros to 16 bytes.  In a segment with an ordered index then, when it is NAMED, its
                               place in there (order.h), padded likewise.  The payload follows */
 };

@@ -39,7 +39,7 @@ struct aipc_condition {
     struct aipc_wait_queue served;  /* those who have one, and have not looked yet */
     uint32_t withdrawn;    /* lock-free, seq_cst, never logged: see aipc_wait_withdraw */
     uint32_t closed;       /* lock-free, seq_cst: 0, then 1 for ever */
-    uint64_t reserved;
+    uint64_t seal;         /* immutable: of lock, lock_serial and lock_type (condition.h) */
 };
 
 struct aipc_barrier {
@@ -121,7 +121,7 @@ struct aipc_dict_entry {
     uint64_t version;       /* never repeats in this dict */
     uint32_t key_size;
     uint32_t original_size;
-    uint64_t value_size;
+    uint64_t value_size;    /* seal 16 | bytes 48 (seal.h); the seal is of key_size and original_size too */
     uint8_t bytes[];
 };
 
@@ -217,7 +217,7 @@ struct aipc_queue {
 struct aipc_described {
     uint32_t description_size; /* bytes of UTF-8 behind these fields */
     uint32_t elements;         /* where the elements begin, counted from the payload: a multiple of 16 */
-    uint64_t element_size;     /* bytes; aipc_object.count of them lie end to end */
+    uint64_t element_size;     /* seal 16 | bytes 48 (seal.h); aipc_object.count of them lie end to end.  The seal is of the text too */
     char description[];
 };
 

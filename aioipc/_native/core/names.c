@@ -1,5 +1,6 @@
 #include "names.h"
 
+#include "seal.h"
 #include "siphash.h"
 
 enum {
@@ -20,6 +21,11 @@ aipc_key aipc_key_of(const aipc_seg *seg, uint8_t kind, const char *name, uint32
 
 uint64_t aipc_anonymous_hash(const aipc_seg *seg, uint64_t serial) {
     return aipc_siphash(seg->seed ^ ANONYMOUS_SALT, &serial, sizeof serial);
+}
+
+uint8_t aipc_object_seal(uint64_t type, uint64_t size, uint32_t count, aipc_label label) {
+    uint64_t rest = (uint64_t)count << 32 | (uint64_t)label.name_size << 8 | label.kind;
+    return aipc_crc8(aipc_crc8(aipc_crc8(0xff, type), size), rest);
 }
 
 struct aipc_object *aipc_object_read(aipc_seg *seg, uint64_t offset, aipc_object_ref *ref) {

@@ -63,7 +63,7 @@ static inline uint64_t aipc_object_head(const aipc_seg *seg, uint8_t kind, uint3
  * block that is just being filled. */
 typedef struct aipc_label {
     uint16_t name_size;
-    uint8_t kind, reserved;
+    uint8_t kind, seal;
 } aipc_label;
 _Static_assert(sizeof(aipc_label) == 4 && offsetof(struct aipc_object, name_size) % 4 == 0 &&
                    offsetof(struct aipc_object, kind) == offsetof(struct aipc_object, name_size) + 2,
@@ -95,6 +95,9 @@ static inline uint64_t aipc_state_of(const struct aipc_object *object) { return 
 static inline bool aipc_state_pending(uint64_t state) {
     return (state & 255) >= AIPC_OBJECT_NEW && (state & 255) <= AIPC_OBJECT_BOTH;
 }
+
+/* What aipc_object.seal must be. */
+uint8_t aipc_object_seal(uint64_t type, uint64_t size, uint32_t count, aipc_label label);
 
 /* Starts loading an object, whatever `offset` is: its block's header and fields, its name. */
 static inline void aipc_object_fetch(const aipc_seg *seg, uint64_t offset) {

@@ -53,6 +53,8 @@ static void become(aipc_seg *seg) {
     aipc_store_release32(&seg->free_contexts, ((1u << AIPC_CONTEXTS) - 1) & ~seg->lost_contexts);
     raise_to32(&seg->header->slots_used, seg->slot + 1); /* before LIVE: P3 */
     describe_self(slot);
+    for (uint32_t i = 0; i < AIPC_PINS; i++) /* there are none, but for damaged words, which would keep memory for ever */
+        if (aipc_load_relaxed64(&slot->pinned[i]) != 0) (void)aipc_exchange_seq_cst64(&slot->pinned[i], 0);
     (void)aipc_exchange_seq_cst64(&slot->life, aipc_life(seg->generation, AIPC_SLOT_LIVE));
     seg->forked = 0;
     seg->self = aipc_identity(seg->slot, seg->generation);

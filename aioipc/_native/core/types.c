@@ -87,6 +87,14 @@ static aipc_status check_payload(aipc_ctx *ctx, uint64_t type, void *payload, ai
 static aipc_status check_stream(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
     struct aipc_stream *stream = ref->type == AIPC_TYPE_VECTOR_IO ? aipc_vector_at(ctx->seg, ref->payload, ref->size)
                                                                   : aipc_buffer_at(ctx->seg, ref->payload, ref->size);
+    if (stream != NULL && ref->type == AIPC_TYPE_VECTOR_IO) { /* a log that is not empty belongs to who holds the lock */
+        struct aipc_domain *domain = &((struct aipc_vector *)(void *)stream)->domain;
+        aipc_status status = aipc_domain_lock(ctx, domain);
+        const aipc_fault *fault = &ctx->seg->fault;
+        if (status == AIPC_CORRUPT) aipc_report_add(report, fault->what, fault->offset, fault->found, fault->expected);
+        if (status != AIPC_OK) return status;
+        aipc_domain_unlock(ctx, domain);
+    }
     if (stream != NULL) return aipc_stream_check(ctx, stream, ref->size, report);
     aipc_report_add(report, "V1 room of a stream", ref->object, ref->size, sizeof *stream);
     return AIPC_OK;
