@@ -24,6 +24,9 @@ _WORDS: Final = {
     "handle": "has a handle on {}",
     "block": "owns {}",
     "view": "looks at {}",
+    "atomic": "has {} open",
+    "constructs": "constructs {} in its atomic block",
+    "destroys": "destroys {} in its atomic block",
     "core lock": "is inside of {}",
 }
 
@@ -43,8 +46,9 @@ class Holder:
     """What of it: "lock" (Lock, RLock, a Condition's own), "once", "leader", "read", "write", "upgradable"
     (RWLock), "token" (CapacityLimiter), "lease", "unfinished" (taken from a Queue, not reported done),
     "waiting", "handle" (on an object: its memory stays), "block" (memory that goes with its owner), "view"
-    (of a value), "core lock" (a stopped process in the middle of a change), "holding" (anything else that
-    comes back when its process dies)."""
+    (of a value), "atomic" (`segment.atomic()`), and what is done to objects there: "constructs", "destroys";
+    "core lock" (a stopped process in the middle of a change), "holding" (anything else that comes back when
+    its process dies)."""
     pid: int | None
     """In the process's own pid namespace; None: it is dead and was cleaned up after, its lock abandoned."""
     alive: bool

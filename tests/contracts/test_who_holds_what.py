@@ -140,6 +140,17 @@ def test_handles_and_views_have_a_holder(segment: Any) -> None:
     assert found(segment, "handle") == []
 
 
+def test_an_atomic_block_and_what_it_does_have_a_holder(segment: Any) -> None:
+    Event(segment, "old")
+    with segment.atomic():
+        Lock(segment, "new")
+        segment.destroy(Event, "old")
+        assert is_mine(one(segment, "atomic"), segment)
+        assert (one(segment, "constructs").name, one(segment, "destroys").name) == ("new", "old")
+        assert "has the atomic block open" in str(one(segment, "atomic"))
+    assert found(segment, "atomic", "constructs", "destroys") == []
+
+
 def test_private_segments_have_holders() -> None:
     with ManagedHeapMemory.create(SIZE) as segment, Lock(segment, "l").blocking:
         assert is_mine(one(segment, "lock"), segment)

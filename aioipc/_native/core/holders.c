@@ -189,9 +189,11 @@ static bool of_table(survey *s) {
 /* ---- chains of holdings ---------------------------------------------------------------------------- */
 
 static const char *holding_name(uint64_t kind) {
-    switch (kind) {
+    switch (kind & 255) {
     case AIPC_HOLD_PIN: return "handle";
     case AIPC_HOLD_BLOCK: return "block";
+    case AIPC_HOLD_MADE: return "constructs";
+    case AIPC_HOLD_UNMADE: return "destroys";
     case 0: return NULL; /* just being given back */
     default: return "holding";
     }
@@ -225,10 +227,10 @@ static const struct aipc_holding *holding_at(aipc_seg *seg, uint64_t offset, uin
 }
 
 /* False: it changed meanwhile. */
-static bool of_chain(survey *s, uint32_t slot) {
+static bool of_chain(survey *s, uint32_t slot, const uint64_t *head) {
     aipc_seg *seg = s->seg;
     aipc_look look = aipc_look_begin(&seg->catalog->domain);
-    uint64_t before = 0, offset = aipc_load_relaxed64(&seg->slots[slot].holdings);
+    uint64_t before = 0, offset = aipc_load_relaxed64(head);
     uint64_t most = (seg->limit - seg->heap_begin) / AIPC_BLOCK_MIN;
     const struct aipc_holding *record;
     for (uint64_t i = 0; offset != 0 && i < most && (record = holding_at(seg, offset, before)) != NULL; i++) {
@@ -238,6 +240,9 @@ static bool of_chain(survey *s, uint32_t slot) {
     }
     return undisturbed(&look);
 }
+
+static bool of_holdings(survey *s, uint32_t slot) { return of_chain(s, slot, &s->seg->slots[slot].holdings); }
+static bool of_registrations(survey *s, uint32_t slot) { return of_chain(s, slot, &s->seg->slots[slot].registrations); }
 
 /* ---- the rest of a participant --------------------------------------------------------------------- */
 
@@ -264,6 +269,21 @@ static void of_nodes(survey *s) {
     s->waiting = s->count;
 }
 
+/* Who has an atomic block open, and who waits for that. */
+static void of_blocks(survey *s) {
+    const struct aipc_lock *turn = &s->seg->catalog->turn;
+    uint64_t word = aipc_load_seq_cst64(&turn->word), begin = aipc_offset(s->seg, turn);
+    for (uint64_t i = 0; i < s->waiting && i < s->capacity; i++)
+        if (s->holders[i].place - begin < sizeof *turn) s->holders[i].core = "atomic block";
+    if (aipc_lock_owner(word) == 0) return;
+    uint64_t before = s->count;
+    add_of(s, &(aipc_object_ref){0}, "atomic", aipc_lock_owner_slot(word), (uint32_t)(word >> 32), 1,
+           aipc_lock_granted(word) == 0 ? turn->holder : NULL);
+    if (s->count == before || s->count > s->capacity) return;
+    s->holders[s->count - 1].place = begin;
+    s->holders[s->count - 1].core = "atomic block";
+}
+
 /* Until it was not changed meanwhile, but not for ever: then what was seen last is what there is. */
 static void again(survey *s, bool (*look)(survey *s, uint32_t slot), uint32_t slot) {
     uint64_t before = s->count;
@@ -280,12 +300,14 @@ static bool look_at_table(survey *s, uint32_t slot) {
 void aipc_holders_list(aipc_seg *seg, aipc_holder *holders, uint64_t capacity, uint64_t *count) {
     survey s = {.seg = seg, .holders = holders, .capacity = capacity};
     of_nodes(&s);
+    of_blocks(&s);
     of_domain(&s, NULL, "heap", &seg->heap->domain);
     of_domain(&s, NULL, "catalog", &seg->catalog->domain);
     of_domain(&s, NULL, "wait queues", &seg->waits->domain);
     again(&s, look_at_table, 0);
     for (uint32_t slot = 0; slot < aipc_slots_used(seg); slot++) {
-        again(&s, of_chain, slot);
+        again(&s, of_holdings, slot);
+        again(&s, of_registrations, slot);
         of_views(&s, slot);
     }
     *count = s.count;
