@@ -50,6 +50,11 @@ OUTPUT: dict[Run, list[str]] = {
     ("30_struct.py",): ["the child reads 1.08 150 1.0799", "readers: 1"],
     ("31_array.py",): ["[81, 100, 121] 121"],
     ("32_offset_ptr.py",): ["the child reads [3, 2, 1]"],
+    ("34_atomic.py",): [
+        "the one that was killed has done nothing: [1, 1]",
+        "inside: [3, 3]",
+        "now: [3, 3]",
+    ],
     ("33_stream.py",): ["the child reads ['report.csv']", "['who', 'count'] ['Ann', '3']"],
     ("20_file.py",): [
         "there again: {'tea': 3, 'cake': 5}",

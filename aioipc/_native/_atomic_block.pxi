@@ -170,19 +170,20 @@ cdef class AtomicBlockHandle(Lockable):
         self.begin()
         return True
 
-    cdef int not_for_ever(self) except -1:
-        """A thread that waits for one of its own tasks waits for ever."""
+    cdef int not_for_ever(self, bint thread) except -1:
+        """A thread that waits for one of its own tasks waits for ever; so does a task of a loop that runs inside of a
+        block of its thread."""
         cdef _OpenBlock block = self.pin.attachment.open_block
-        if block is not None and block.thread == PyThread_get_thread_ident():
-            raise WouldBlock("another task of this thread is in an atomic block, which could not end while the thread "
-                             "waits for it: use 'async with segment.atomic()'")
+        if block is not None and block.thread == PyThread_get_thread_ident() and (thread or type(block.who) is int):
+            raise WouldBlock("this thread, or another task of it, is in an atomic block that could not end while this one "
+                             "waits: use 'async with segment.atomic()' in both places")
         return 0
 
     @cython.binding(False)
     def __enter__(self):
         cdef AcquireOperation operation
         if not self.at_last(self.at_once):
-            self.not_for_ever()
+            self.not_for_ever(True)
             operation = self.acquiring(None)
             operation.known(who_runs(False))
             block(operation, None)
@@ -193,6 +194,7 @@ cdef class AtomicBlockHandle(Lockable):
         if self.at_once or not _checkpoint_wanted():
             if self.at_last(self.at_once):
                 return DONE
+        self.not_for_ever(False)
         operation = self.acquiring(None)
         operation.known(who_runs(False))
         return operation

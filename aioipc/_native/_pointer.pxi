@@ -88,7 +88,7 @@ cdef class PointerHandle(Place):
         if aipc_pointer_mark(word) == 0:
             return aipc_pointer_offset(word)
         cdef Attachment attachment = self.pin.attachment
-        cdef aipc_ctx *ctx = attachment.enter()
+        cdef aipc_ctx *ctx = attachment.enter_block()
         cdef aipc_status status = aipc_pointer_follow(ctx, word, &ref)
         aipc_ctx_leave(ctx)
         pin = attachment.pin(status, &ref)

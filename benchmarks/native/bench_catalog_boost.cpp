@@ -50,6 +50,18 @@ static void bench_find(const char *name, size_t) {
     if (found == nullptr) abort();
 }
 static void bench_give_back(size_t) {}
+
+/* Boost has no ranges of names, and its iterators no lock. */
+template <class Segment> static size_t count_range(Segment *segment, const char *prefix, size_t size) {
+    size_t found = 0;
+    for (auto it = segment->named_begin(); it != segment->named_end(); ++it)
+        found += it->name_length() >= size && std::memcmp(it->name(), prefix, size) == 0;
+    return found;
+}
+static void bench_range(const char *name) {
+    const size_t size = std::strlen(name) - 2;
+    if ((unordered ? count_range(with_hash, name, size) : count_range(with_set, name, size)) == 0) abort();
+}
 static void bench_destroy(const char *name, size_t) {
     if (!(unordered ? with_hash->destroy<payload>(name) : with_set->destroy<payload>(name))) abort();
 }

@@ -1,7 +1,7 @@
 /* The loops of bench_catalog.c and bench_catalog_boost.cpp: N names constructed, found and destroyed by one
  * process.  They are constructed in a random order and then used in that of the caller's array: the caller's own
  * memory is at hand, and each object is somewhere else in the segment than the one before.  The includer defines bench_open, bench_construct, bench_find,
- * bench_give_back (may be empty), bench_destroy and bench_close.  Lines are ns per call: median, min, max. */
+ * bench_give_back (may be empty), bench_range (lists a hundred neighbours), bench_destroy and bench_close.  Lines are ns per call: median, min, max. */
 #ifndef AIPC_BENCH_CATALOG_LOOPS_H
 #define AIPC_BENCH_CATALOG_LOOPS_H
 
@@ -11,12 +11,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { BENCH_ROUNDS = 15, BENCH_PAYLOAD = 16, BENCH_CALLS = 200000, BENCH_NAME = 32 };
+enum { BENCH_RANGES = 20, BENCH_LINES = 5, BENCH_ROUNDS = 15, BENCH_PAYLOAD = 16, BENCH_CALLS = 200000, BENCH_NAME = 32 };
 
 static void bench_open(size_t names);
 static void bench_construct(const char *name, size_t i);
 static void bench_find(const char *name, size_t i);
 static void bench_give_back(size_t i);
+static void bench_range(const char *name);
 static void bench_destroy(const char *name, size_t i);
 static void bench_close(void);
 
@@ -50,6 +51,7 @@ static double bench_now(void) {
 static void step_construct(size_t i) { bench_construct(bench_names[i], i); }
 static void step_find(size_t i) { bench_find(bench_names[i], i); }
 static void step_give_back(size_t i) { bench_give_back(i); }
+static void step_range(size_t i) { bench_range(bench_names[i]); }
 static void step_destroy(size_t i) { bench_destroy(bench_names[i], i); }
 
 typedef struct bench_line {
@@ -65,19 +67,20 @@ static int bench_compare(const void *a, const void *b) {
 
 static double bench_pass(const bench_line *line, size_t names) {
     int times = line->step == step_find ? 3 : 1;
+    size_t calls = line->step == step_range && names > BENCH_RANGES ? BENCH_RANGES : names;
     if (line->step == step_construct) bench_shuffle(names);
     double start = bench_now();
     for (int t = 0; t < times; t++)
-        for (size_t i = 0; i < names; i++) line->step(line->step == step_construct ? bench_order[i] : i);
-    return (bench_now() - start) / (double)names / times;
+        for (size_t i = 0; i < calls; i++) line->step(line->step == step_construct ? bench_order[i] : i);
+    return (bench_now() - start) / (double)calls / times;
 }
 
 /* Small numbers of names are constructed and destroyed many times over. */
 static void bench_round(bench_line *lines, int round, size_t names) {
     int repeats = names < BENCH_CALLS / 10 ? (int)(BENCH_CALLS / 10 / names) : 1;
-    for (int l = 0; l < 4; l++) lines[l].ns[round] = 0;
+    for (int l = 0; l < BENCH_LINES; l++) lines[l].ns[round] = 0;
     for (int r = 0; r < repeats; r++)
-        for (int l = 0; l < 4; l++)
+        for (int l = 0; l < BENCH_LINES; l++)
             lines[l].ns[round] += bench_pass(&lines[l], names) / repeats;
 }
 
@@ -88,12 +91,13 @@ static void bench_curve(int rounds, size_t most) {
     for (size_t i = 0; i < most; i++) snprintf(bench_names[i], BENCH_NAME, "object-%07u", (unsigned)bench_order[i]);
     for (size_t names = 10; names <= most; names *= 10) {
         bench_line lines[] = {{"construct", step_construct, {0}}, {"find", step_find, {0}},
-                              {"unpin", step_give_back, {0}}, {"destroy", step_destroy, {0}}};
+                              {"unpin", step_give_back, {0}}, {"list 100", step_range, {0}},
+                              {"destroy", step_destroy, {0}}};
         bench_open(names);
         bench_round(lines, 0, names); /* warms up: first touch of the pages, growth */
         for (int round = 0; round < rounds; round++) bench_round(lines, round, names);
         bench_close();
-        for (int l = 0; l < 4; l++) {
+        for (int l = 0; l < BENCH_LINES; l++) {
             qsort(lines[l].ns, (size_t)rounds, sizeof(double), bench_compare);
             printf("%-9s %8zu names  %7.1f %7.1f %7.1f\n", lines[l].what, names, lines[l].ns[rounds / 2],
                    lines[l].ns[0], lines[l].ns[rounds - 1]);

@@ -296,13 +296,39 @@ def test_threads_and_tasks_wait_for_each_other(run_async: RunAsync, segment: Man
 def test_a_thread_does_not_wait_for_its_own_tasks(run_async: RunAsync, segment: ManagedSegment) -> None:
     async def body() -> None:
         async def other() -> None:
-            with pytest.raises(WouldBlock, match="another task of this thread"), segment.atomic():
+            with pytest.raises(WouldBlock, match="this thread, or another task of it"), segment.atomic():
                 pass
 
         async with segment.atomic(), anyio.create_task_group() as group:
             group.start_soon(other)
 
     run_async(body)
+
+
+def test_a_loop_inside_of_a_block_does_not_wait_for_it(segment: ManagedSegment) -> None:
+    async def body() -> None:
+        assert names(segment) == []  # the block is the thread's, not this task's
+        with pytest.raises(WouldBlock, match="this thread"):
+            async with segment.atomic():
+                pass
+
+    with segment.atomic():
+        Lock(segment, "new")
+        asyncio.run(body())
+
+
+def test_a_pointer_leads_where_who_follows_it_may_go(segment: ManagedSegment) -> None:
+    from aioipc import OffsetPtr, Struct
+
+    class Box(Struct):
+        inside: OffsetPtr[Lock]
+
+    box = Box(segment, "box")
+    with segment.atomic():
+        box.inside = Lock(segment)
+        assert isinstance(box.inside.get(), Lock)
+        assert elsewhere(box.inside.get) is NotFoundError
+    assert isinstance(elsewhere(box.inside.get), Lock)
 
 
 def test_nowait_refuses_to_wait(run_async: RunAsync, segment: ManagedSegment) -> None:

@@ -308,13 +308,25 @@ aipc_status aipc_object_at(aipc_ctx *ctx, uint64_t object, uint64_t serial, aipc
     return status;
 }
 
-bool aipc_object_gone(aipc_seg *seg, const aipc_object_ref *ref, uint64_t mine) {
+/* A state, and an epoch that belongs to it (names.c); 0: another object's by now. */
+static uint64_t state_and_epoch(aipc_seg *seg, const aipc_object_ref *ref, uint64_t *epoch) {
     const struct aipc_object *object = aipc_at(seg, ref->object, sizeof *object);
-    if (object == NULL || aipc_load_relaxed64(&object->serial) != ref->serial) return true;
+    if (object == NULL || aipc_load_relaxed64(&object->serial) != ref->serial) return 0;
     for (uint64_t state = aipc_load_seq_cst64(&object->state), again;; state = again) {
-        if (state == AIPC_OBJECT_LIVE || !aipc_state_pending(state)) return state != AIPC_OBJECT_LIVE;
-        uint64_t epoch = aipc_load_seq_cst64(&seg->catalog->epoch), block = state >> 8; /* SYNC block-epoch */
+        if (!aipc_state_pending(state)) return state;
+        *epoch = aipc_load_seq_cst64(&seg->catalog->epoch); /* SYNC block-epoch */
         again = aipc_load_seq_cst64(&object->state);
-        if (again == state) return (state & 255) != AIPC_OBJECT_NEW && (block != epoch || block == mine);
+        if (again == state) return state;
     }
+}
+
+bool aipc_object_gone(aipc_seg *seg, const aipc_object_ref *ref, uint64_t mine) {
+    uint64_t epoch = 0, state = state_and_epoch(seg, ref, &epoch), block = state >> 8;
+    if (state == AIPC_OBJECT_LIVE || !aipc_state_pending(state)) return state != AIPC_OBJECT_LIVE;
+    return (state & 255) != AIPC_OBJECT_NEW && (block != epoch || block == mine);
+}
+
+bool aipc_object_visible(aipc_seg *seg, const aipc_object_ref *ref, uint64_t mine) {
+    uint64_t epoch = 0, state = state_and_epoch(seg, ref, &epoch);
+    return aipc_state_visible(state, epoch, mine);
 }

@@ -91,6 +91,8 @@ aipc_status aipc_destroy(aipc_ctx *ctx, const aipc_object_ref *ref);
 aipc_status aipc_object_at(aipc_ctx *ctx, uint64_t object, uint64_t serial, aipc_object_ref *ref);
 /* Was the object of a handle destroyed?  By the block `mine` too, before its end; 0: by what is over. */
 bool aipc_object_gone(aipc_seg *seg, const aipc_object_ref *ref, uint64_t mine);
+/* Is it there for who is in the block `mine`, handle or no handle? */
+bool aipc_object_visible(aipc_seg *seg, const aipc_object_ref *ref, uint64_t mine);
 static inline bool aipc_object_destroyed(aipc_seg *seg, const aipc_object_ref *ref) { return aipc_object_gone(seg, ref, 0); }
 
 /* Which objects are wanted: of this kind (0: of both), with names that begin with `prefix`, are not less than `start`, and

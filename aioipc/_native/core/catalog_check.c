@@ -1,6 +1,6 @@
-/* Checks C1-C6, D1-D2 and B1-B3 (catalog.h, holdings.h, pending.h), without memory of its own and without a false alarm.
+/* Checks C1-C6, D1-D2 and Y1-Y3 (catalog.h, holdings.h, pending.h), without memory of its own and without a false alarm.
  *
- * Phase 1, one hold of the catalog's lock: nothing of the catalog changes meanwhile, so C1-C5, D1, D2 and B1-B3 are
+ * Phase 1, one hold of the catalog's lock: nothing of the catalog changes meanwhile, so C1-C5, D1, D2 and Y1-Y3 are
  * exact, and so is the ordered index (order.h).  Pins are counted against holdings in as many walks of the chains as it takes to count a small
  * hash table's worth of objects in each.
  *
@@ -207,12 +207,12 @@ static void check_registration(check *c, const struct aipc_holding *record, void
     if (!aipc_holding_registers(kind))
         found(c, "D1 kind of a registration", record, kind, AIPC_HOLD_MADE);
     else if (serial % 2 == 0 || serial > epoch)
-        found(c, "B2 block of a registration", record, serial, epoch);
+        found(c, "Y2 block of a registration", record, serial, epoch);
     check_pin(c, record, target);
     const struct aipc_object *object = aipc_object_read(c->seg, target, &ref);
     bool made = (kind & 255) == AIPC_HOLD_MADE;
     if (object != NULL && made && serial == epoch && state_of(object) == AIPC_OBJECT_LIVE)
-        found(c, "B3 object of a block", object, state_of(object), serial);
+        found(c, "Y3 object of a block", object, state_of(object), serial);
     if (object == NULL || ref.kind == AIPC_ANONYMOUS || state_of(object) >> 8 != serial) return;
     uint64_t what = state_of(object) & 255;
     c->named_pending += what == AIPC_OBJECT_BOTH || what == (made ? AIPC_OBJECT_NEW : AIPC_OBJECT_GONE);
@@ -305,10 +305,10 @@ static void check_chain(check *c, uint32_t slot, const uint64_t *head,
 static void check_block(check *c) {
     const struct aipc_catalog *catalog = c->seg->catalog;
     uint64_t epoch = aipc_load_relaxed64(&catalog->epoch), owner = aipc_load_relaxed64(&catalog->owner);
-    if ((epoch % 2 != 0) != (owner != 0)) found(c, "B1 owner of the atomic block", &catalog->owner, owner, epoch);
+    if ((epoch % 2 != 0) != (owner != 0)) found(c, "Y1 owner of the atomic block", &catalog->owner, owner, epoch);
     if (aipc_load_relaxed64(&catalog->pending) != c->registrations)
-        found(c, "B2 registrations", &catalog->pending, aipc_load_relaxed64(&catalog->pending), c->registrations);
-    if (c->pending != c->named_pending) found(c, "B3 objects of a block", catalog, c->pending, c->named_pending);
+        found(c, "Y2 registrations", &catalog->pending, aipc_load_relaxed64(&catalog->pending), c->registrations);
+    if (c->pending != c->named_pending) found(c, "Y3 objects of a block", catalog, c->pending, c->named_pending);
 }
 
 static void check_holdings(check *c) {

@@ -21,7 +21,7 @@ aipc_status aipc_block_open(aipc_ctx *ctx, uint64_t *serial) {
     if (status != AIPC_OK) return status;
     uint64_t epoch = aipc_load_relaxed64(&seg->catalog->epoch);
     if (is_open(epoch) || epoch >> 55 != 0)
-        status = aipc_corrupt(seg, "B4 two atomic blocks at once", &seg->catalog->epoch, epoch, epoch + 1);
+        status = aipc_corrupt(seg, "Y4 two atomic blocks at once", &seg->catalog->epoch, epoch, epoch + 1);
     else if (aipc_load_relaxed64(&seg->slots[seg->slot].registrations) != 0)
         status = AIPC_AGAIN;
     else

@@ -27,11 +27,11 @@
  * that an open block has touched, nor construct one of a name that it may bring back: AIPC_PENDING.  The core holds no
  * lock while a block is open; what a block has read may change under it.
  *
- *   B1  the epoch is odd exactly while `owner` names a participant
- *   B2  a registration's serial is odd and at most the epoch; only the owner's slot, and those that are not settled yet,
+ *   Y1  the epoch is odd exactly while `owner` names a participant
+ *   Y2  a registration's serial is odd and at most the epoch; only the owner's slot, and those that are not settled yet,
  *       have any; `pending` counts them
- *   B3  an object's state names a block of which there is a registration of that object
- *   B4  nobody opens a block while others' registrations are there: `turn` is given back after settling, and a dead
+ *   Y3  an object's state names a block of which there is a registration of that object
+ *   Y4  nobody opens a block while others' registrations are there: `turn` is given back after settling, and a dead
  *       participant's is taken over after its recovery
  */
 #ifndef AIPC_PENDING_H

@@ -18,7 +18,7 @@ aipc_status aipc_pointer_follow(aipc_ctx *ctx, uint64_t pointer, aipc_object_ref
     if (aipc_pointer_mark(pointer) == 0) return AIPC_NOT_FOUND;
     aipc_status status = aipc_catalog_hold(ctx, aipc_pointer_offset(pointer), ref);
     if (status != AIPC_OK) return status;
-    bool meant = mark_of(ref->serial) == aipc_pointer_mark(pointer) && !aipc_object_destroyed(ctx->seg, ref);
+    bool meant = mark_of(ref->serial) == aipc_pointer_mark(pointer) && aipc_object_visible(ctx->seg, ref, ctx->block);
     (void)aipc_exchange_seq_cst64(&ctx->shared->hazard[1], 0);
     return meant ? AIPC_OK : AIPC_NOT_FOUND;
 }
