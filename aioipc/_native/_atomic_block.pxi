@@ -39,11 +39,17 @@ cdef TurnPin _turn(Attachment attachment):
 
 
 cdef int _tell(Attachment attachment, _OpenBlock block) except -1:
-    """Wakes who waits for what is gone."""
+    """Wakes who waits for what is gone.  Goes on after a failure; the first is raised."""
     cdef Pin pin
+    failure = None
     for pin in block.pins:
-        if pin.identity == attachment.seg.self and pin.gone():
-            pin.close()
+        try:
+            if pin.identity == attachment.seg.self and pin.gone():
+                pin.close()
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
     return 0
 
 
@@ -69,7 +75,7 @@ cdef int _end(Attachment attachment, bint failed) except -1:
     global shield
     cdef _OpenBlock block = attachment.open_block
     cdef aipc_ctx *ctx = NULL
-    cdef aipc_status status
+    cdef aipc_status status, settled
     shield += 1
     try:
         status = enter_at_last(attachment.seg, &ctx)
@@ -78,26 +84,32 @@ cdef int _end(Attachment attachment, bint failed) except -1:
             if not failed:
                 status = aipc_block_commit(ctx, block.serial)
             aipc_ctx_leave(ctx)
-        _settle(attachment)
+        settled = _settle(attachment)
+        if settled == AIPC_CORRUPT:
+            status = settled
         _tell(attachment, block)
     finally:
         shield -= 1
     return check(attachment.seg, status, "ending an atomic block")
 
 
-cdef int _settle(Attachment attachment) except -1:
+cdef aipc_status _settle(Attachment attachment) noexcept:
     """Settles a block that is over.  What a stopped process is in the way of stays, unseen by anybody, until this process
     asks for the next block, or leaves."""
     cdef aipc_ctx *ctx = NULL
-    if not attachment.unsettled or enter_at_last(attachment.seg, &ctx) != AIPC_OK:
-        return 0
-    cdef aipc_status status = aipc_block_settle(ctx, attachment.seg.slot)
+    cdef aipc_status status = AIPC_OK
+    if not attachment.unsettled:
+        return status
+    status = enter_at_last(attachment.seg, &ctx)
+    if status != AIPC_OK:
+        return status
+    status = aipc_block_settle(ctx, attachment.seg.slot)
     if status == AIPC_OK:
         attachment.unsettled = False
         if not aipc_lock_release_fast(attachment.seg, &attachment.seg.catalog.turn):
             status = aipc_lock_release_slow(ctx, &attachment.seg.catalog.turn)
     aipc_ctx_leave(ctx)
-    return check(attachment.seg, status, "ending an atomic block") if status == AIPC_CORRUPT else 0
+    return status
 
 
 cdef class AtomicBlockHandle(Lockable):
@@ -119,7 +131,7 @@ cdef class AtomicBlockHandle(Lockable):
     cdef bint reentered(self, object who) except -1:
         cdef _OpenBlock block = self.pin.attachment.open_block
         if block is None or block.who != who:
-            _settle(self.pin.attachment)
+            check(self.pin.seg, _settle(self.pin.attachment), "settling the atomic block that this process was in before")
             return False
         block.marks.append(aipc_block_mark(self.pin.seg))
         return True

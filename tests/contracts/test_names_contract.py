@@ -11,6 +11,8 @@ from aioipc import (
     Array,
     ClosedError,
     Lock,
+    ManagedExternalBuffer,
+    ManagedMappedFile,
     ManagedSegment,
     ManagedSharedMemory,
     ObjectInfo,
@@ -94,8 +96,6 @@ def test_who_opens_it_finds_the_same_index(kind: Kind, index: str) -> None:
 
 @pytest.mark.parametrize("kind", COPIED, indirect=True)
 def test_a_copy_keeps_the_index(kind: Kind, index: str, tmp_path: Any) -> None:
-    from aioipc import ManagedMappedFile
-
     with kind.create(index=index) as segment:
         for name in NAMES:
             Lock(segment, name)
@@ -105,6 +105,27 @@ def test_a_copy_keeps_the_index(kind: Kind, index: str, tmp_path: Any) -> None:
         Lock(copy, "ac")
         assert named(copy.named_objects(prefix="a")) == ["a", "ab", "abc", "abd", "ac"]
         assert copy.check_sanity()
+
+
+@pytest.mark.parametrize("kind", COPIED, indirect=True)
+def test_a_copy_made_while_a_block_is_open_has_nothing_of_it(kind: Kind, index: str, tmp_path: Any) -> None:
+    with kind.create(index=index) as segment:
+        SharedDict(segment, "old")["is"] = "old"
+        with segment.atomic():
+            segment.destroy(SharedDict, "old")
+            SharedDict(segment, "old")["is"] = "new"
+            Lock(segment, "more")
+            Lock(segment)
+            segment.snapshot(tmp_path / "copy")
+            image = bytearray(kind.image())
+        assert named(segment.named_objects()) == ["more", "old"]
+    for copy in (ManagedMappedFile.open(tmp_path / "copy"), ManagedExternalBuffer.open(image)):
+        with copy:
+            assert named(copy.named_objects()) == ["old"]
+            assert copy.find(SharedDict, "old")["is"] == "old"
+            assert copy.check_sanity()
+            with copy.atomic():
+                Lock(copy, "more")
 
 
 # ------------------------------------------------------------------------------------------ the lists

@@ -28,8 +28,8 @@ static uint64_t handles(const struct aipc_object *object, uint64_t state) {
     return pins > others ? pins - others : 0;
 }
 
-static void put(const listing *l, const struct aipc_object *object, const aipc_object_ref *ref, uint64_t state) {
-    uint32_t name_size = aipc_label_of(object).name_size & AIPC_NAME_MAX;
+static void put(const listing *l, const struct aipc_object *object, const aipc_object_ref *ref, uint32_t name_size,
+                uint64_t state) {
     uint64_t size = aipc_listed_size(name_size);
     if (l->list->used <= l->list->size && size <= l->list->size - l->list->used) {
         aipc_listed *out = (void *)((uint8_t *)l->list->room + l->list->used);
@@ -45,11 +45,13 @@ static void put(const listing *l, const struct aipc_object *object, const aipc_o
 static aipc_status list_object(const listing *l, uint64_t offset) {
     aipc_object_ref ref;
     const struct aipc_object *object = aipc_object_read(l->seg, offset, &ref);
-    if (object == NULL) return aipc_corrupt(l->seg, "C1 slot leads to no object", l->seg->catalog, offset, 0);
+    uint32_t name_size = object == NULL ? 0 : aipc_label_of(object).name_size & AIPC_NAME_MAX;
+    /* To a reader without the lock it may be other memory by now, between one look and the next. */
+    if (object == NULL || aipc_at(l->seg, offset, aipc_object_tower(name_size)) == NULL)
+        return aipc_corrupt(l->seg, "C1 slot leads to no object", l->seg->catalog, offset, 0);
     uint64_t state = aipc_state_of(object);
-    if (aipc_state_visible(state, l->epoch, l->mine) &&
-        is_wanted(l->wanted, ref.kind, object->name, aipc_label_of(object).name_size & AIPC_NAME_MAX))
-        put(l, object, &ref, state);
+    if (aipc_state_visible(state, l->epoch, l->mine) && is_wanted(l->wanted, ref.kind, object->name, name_size))
+        put(l, object, &ref, name_size, state);
     return AIPC_OK;
 }
 

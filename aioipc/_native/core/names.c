@@ -56,7 +56,8 @@ bool aipc_object_hash_right(aipc_seg *seg, const struct aipc_object *object) {
         hash = aipc_anonymous_hash(seg, aipc_load_relaxed64(&object->serial));
     } else {
         const uint64_t *words = (const uint64_t *)(const void *)object->name;
-        uint32_t size = label.name_size & AIPC_NAME_MAX; /* aipc_object_read saw it within that */
+        uint32_t size = label.name_size & AIPC_NAME_MAX;
+        if (aipc_at(seg, aipc_offset(seg, object), aipc_object_tower(size)) == NULL) return false; /* reused meanwhile */
         for (size_t i = 0; i * 8 < size; i++) name[i] = aipc_load_relaxed64(&words[i]);
         hash = aipc_key_of(seg, label.kind, (const char *)name, size).hash;
     }
