@@ -17,7 +17,7 @@ _USED, _INTERNAL, _OWNED, _PART = 1, 4, 8, 12
 
 def places(attachment: _core.Attachment, offsets: list[int]) -> list[str]:
     """What lies at up to 64 offsets; "" where that cannot be told."""
-    pids = {record[3]: record[0] for record in attachment.participants()}
+    pids = {record[3]: record[0] for record in _core.participants_of(attachment)}
     return [_said(found, pids) for found in _core.where(attachment, offsets)]
 
 

@@ -81,6 +81,11 @@ class ReadOnlySegment(Refusing):
         """Who holds what, by process and task: as of a segment that is open."""
         return held(self._reader.holders())
 
+    @property
+    def blocking(self) -> NoReturn:
+        """What threads wait for; raises ReadOnlyError."""
+        self._refuse()
+
     @overload
     def find(self, type: type[SharedDict[Any, Any]], name: ObjectName) -> "ReadOnlyDict | None": ...
     @overload

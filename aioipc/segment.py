@@ -9,9 +9,11 @@ from typing import Any, ClassVar, NoReturn, Self
 from . import _copies
 from ._attachments import ALGORITHMS, Algorithm, checked_mode
 from ._files import FilePlace
+from ._native import _core
 from ._places import places
 from ._segment_memory import SegmentMemory
 from ._segment_objects import SegmentObjects
+from ._segment_room import SegmentRoom
 from .holders import Holder, held
 from .report import Finding, Report
 
@@ -38,7 +40,7 @@ class Participant:
     """Seconds since the epoch."""
 
 
-class ManagedSegment(SegmentMemory, SegmentObjects):
+class ManagedSegment(SegmentMemory, SegmentRoom, SegmentObjects):
     """What all kinds of segments have in common; how one is made or opened depends on the kind.
 
     Close a segment with `close()` or `with`: what was made through it, blocks and objects, then raises
@@ -124,7 +126,7 @@ class ManagedSegment(SegmentMemory, SegmentObjects):
         """The processes that have the segment open."""
         return [
             Participant(*record[:8], attached_at=record[8] / 1e9)
-            for record in self._attachment.participants()
+            for record in _core.participants_of(self._attachment)
         ]
 
     def holders(self) -> list[Holder]:

@@ -8,6 +8,7 @@ cdef class Attachment:
     cdef bint closing
     cdef uint32_t openings
     cdef readonly list sleepers # threads that sleep or spin without a context
+    cdef int allocating         # tasks and threads that wait for memory
     cdef object memory          # a Lent, that the segment lies in, when it is not mapped
     cdef list leaving           # openings that were closed inside of such a sleep, by its own thread
     cdef object pins            # serial -> Pin: one pin a process and object
@@ -134,22 +135,6 @@ cdef class Attachment:
         ctx.block = block if self.block == block else 0  # after a fork there is none
         return ctx
 
-    def participants(self):
-        """(pid, alive, is_self, slot, generation, uid, pid_namespace, start_time, attached_at) of each."""
-        cdef uint32_t count = 0, i
-        self.require()
-        cdef uint32_t room = self.seg.participants
-        infos = <aipc_participant_info *>PyMem_RawCalloc(room, sizeof(aipc_participant_info))
-        if infos == NULL:
-            raise MemoryError
-        try:
-            check(self.seg, aipc_participants_list(self.seg, infos, room, &count), "listing participants")
-            return [(infos[i].pid, bool(infos[i].alive), bool(infos[i].is_self), infos[i].slot,
-                     infos[i].generation, infos[i].uid, infos[i].pid_namespace, infos[i].start_time,
-                     infos[i].attached_at) for i in range(count)]
-        finally:
-            PyMem_RawFree(infos)
-
     def holders(self):
         """Who holds what (_holders.pxi)."""
         self.require()
@@ -163,6 +148,12 @@ cdef class Attachment:
         aipc_ctx_leave(ctx)
         check(self.seg, status, "reading heap statistics")
         return stats.total_bytes, stats.free_bytes, stats.largest_free, stats.used_blocks
+
+    @property
+    def allocators(self) -> int:
+        """How many tasks and threads of all processes wait for memory."""
+        self.require()
+        return aipc_room_waiters(self.seg)
 
     def check_sanity(self):
         """Walks everything: (findings as (what, offset, found, expected), their number, counts as a dict)."""

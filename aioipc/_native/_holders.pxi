@@ -40,3 +40,20 @@ cdef list holders_of(aipc_seg *seg):
 def monotonic() -> int:
     """What the times of holders are counted by."""
     return aipc_os_now()
+
+
+def participants_of(Attachment attachment not None):
+    """(pid, alive, is_self, slot, generation, uid, pid_namespace, start_time, attached_at) of each."""
+    cdef uint32_t count = 0, i
+    attachment.require()
+    cdef aipc_seg *seg = attachment.seg
+    infos = <aipc_participant_info *>PyMem_RawCalloc(seg.participants, sizeof(aipc_participant_info))
+    if infos == NULL:
+        raise MemoryError
+    try:
+        check(seg, aipc_participants_list(seg, infos, seg.participants, &count), "listing participants")
+        return [(infos[i].pid, bool(infos[i].alive), bool(infos[i].is_self), infos[i].slot,
+                 infos[i].generation, infos[i].uid, infos[i].pid_namespace, infos[i].start_time,
+                 infos[i].attached_at) for i in range(count)]
+    finally:
+        PyMem_RawFree(infos)

@@ -84,6 +84,10 @@ cdef class Opening:
         if status == AIPC_INVALID:
             raise ValueError(f"alignment must be a power of two within the segment's size, not {alignment}")
         self.attachment.check_space(status, size, "allocating")
+        self.clear(payload, size)
+        return _block(segment, self, payload, size)
+
+    cdef void clear(self, uint64_t payload, uint64_t size) noexcept:
         cdef uint8_t *memory = self.attachment.seg.base + payload
         cdef uint64_t usable = usable_of(self.attachment.seg, payload)
         if usable < LARGE:
@@ -92,7 +96,6 @@ cdef class Opening:
             self.attachment.fall_asleep()
             _bulk(memory, NULL, usable)
             self.attachment.wake_up()
-        return _block(segment, self, payload, size)
 
     def block(self, object segment, uint64_t handle, size=None):
         """The Block at `handle`: all its usable bytes, or the first `size` of them."""
@@ -129,6 +132,8 @@ cdef class Opening:
         if status == AIPC_INVALID:
             raise NotFoundError(f"{block!r} was deallocated before, through another handle")
         check(self.attachment.seg, status, f"deallocating {block!r}")
+        if self.attachment.allocating > 0:
+            _passed_on(self.attachment)
 
 
 cdef uint64_t usable_of(aipc_seg *seg, uint64_t payload) noexcept:

@@ -49,14 +49,14 @@ cdef class _NotYet:
     """What `attempt` gives while it has to wait."""
 
 cdef _NotYet NOT_YET = _NotYet()
-cdef object _run_operation = None, _bell_here = None  # set by aioipc._waiting
+cdef object _run_operation = None, _bell_here = None, _passed_on = None  # set by aioipc._waiting
 
 
-def operations(object run not None, object bell_here not None):
+def operations(object run not None, object bell_here not None, object passed_on not None):
     """`run(operation)` is the coroutine that awaits an operation which has to wait; `bell_here(attachment)` the bell
-    of the running event loop, -1 when there is none."""
-    global _run_operation, _bell_here
-    _run_operation, _bell_here = run, bell_here
+    of the running event loop, -1 when there is none; `passed_on(attachment)` is told that somebody was woken."""
+    global _run_operation, _bell_here, _passed_on
+    _run_operation, _bell_here, _passed_on = run, bell_here, passed_on
 
 
 @cython.no_gc_clear  # its last act needs what it refers to

@@ -35,3 +35,15 @@ cdef extern from "aipc.h":
     aipc_status aipc_zero_free_memory(aipc_ctx *ctx)
     aipc_status aipc_all_deallocated(aipc_ctx *ctx, cbool *all)
     aipc_status aipc_deallocate(aipc_ctx *ctx, uint64_t payload)
+
+    # --- room.h
+    aipc_status aipc_room_turn(aipc_ctx *ctx, uint32_t node)
+    aipc_status aipc_room_turn_recover(aipc_ctx *ctx)
+    aipc_status aipc_room_stand(aipc_ctx *ctx, uint32_t bell, uint64_t token, uint32_t *node)
+    aipc_status aipc_room_again(aipc_ctx *ctx, uint32_t node)
+    aipc_status aipc_room_leave(aipc_ctx *ctx, uint32_t node)
+    uint32_t aipc_room_waiters(const aipc_seg *seg)
+    uint64_t aipc_catalog_most(const aipc_seg *seg, uint64_t alignment)
+
+    # --- holdings.h
+    aipc_status aipc_owned_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment, uint64_t *payload)

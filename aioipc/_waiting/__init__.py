@@ -85,9 +85,6 @@ def _bell_here(attachment: Attachment) -> int:
     return -1 if doorbell is None else doorbell.bell
 
 
-_core.operations(_run, _bell_here)
-
-
 def _trio_task() -> Any:
     from . import _trio
 
@@ -118,6 +115,9 @@ def passed_on(attachment: Attachment) -> None:
     doorbell = find(attachment, _running())
     if doorbell is not None:
         doorbell.drain()
+
+
+_core.operations(_run, _bell_here, passed_on)
 
 
 def _running() -> Any:

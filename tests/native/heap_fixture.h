@@ -19,6 +19,7 @@ typedef struct fixture {
     struct aipc_header header;
     struct aipc_heap heap;
     struct aipc_catalog catalog; /* of owned blocks */
+    struct aipc_waits waits; /* for whoever frees while a damaged line says that somebody waits */
     struct aipc_slot slots[FIXTURE_PARTICIPANTS];
     struct aipc_context contexts[FIXTURE_PARTICIPANTS * AIPC_CONTEXTS];
     uint64_t table[FIXTURE_TABLE]; /* payloads the test owns */
@@ -66,7 +67,8 @@ static inline void fixture_make(uint64_t size) {
     }
     memset(shared, 0, begin);
     seg = (aipc_seg){.base = (uint8_t *)shared, .mapped = total, .limit = total, .seed = UINT64_C(0x5eed5eed5eed5eed),
-                     .header = &shared->header, .heap = &shared->heap, .catalog = &shared->catalog, .slots = shared->slots,
+                     .header = &shared->header, .heap = &shared->heap, .catalog = &shared->catalog,
+                     .waits = &shared->waits, .slots = shared->slots,
                      .contexts = shared->contexts, .heap_begin = begin, .participants = FIXTURE_PARTICIPANTS,
                      .algorithm = fixture_algorithm,
                      .self = aipc_identity(0, 1), .generation = 1, .fd = -1, .bell_dir = -1, .watch_epoll = -1,

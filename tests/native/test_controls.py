@@ -101,8 +101,29 @@ def test_the_long_soak_finds_a_log_written_too_late(fails: Fails) -> None:
             "",
             "test_sync_explore",
         ),
+        (
+            "heap_free.c",
+            '#include "room.h"',
+            '#include "room.h"\nstatic bool early;\n'
+            "#define open_heap(ctx, v) "
+            "(early = aipc_line_asleep(&(ctx)->seg->heap->line), open_heap(ctx, v))\n"
+            "#define aipc_room_made(ctx) (early ? aipc_room_wake(ctx) : (void)0)",
+            "test_room_explore",
+        ),
+        ("room.c", "aipc_room_made(ctx); /* it may be the next one's turn */", "", "test_room_explore"),
+        ("room.c", "if (number == AIPC_NO_NODE) (void)", "(void)", "test_room_explore"),
     ],
-    ids=["not asleep", "all awake", "not passed on", "permits kept", "stopped head", "withdrawn head"],
+    ids=[
+        "not asleep",
+        "all awake",
+        "not passed on",
+        "permits kept",
+        "stopped head",
+        "withdrawn head",
+        "looked before freeing",
+        "next not told",
+        "asleep forgotten",
+    ],
 )
 def test_the_explorer_finds_a_lost_wake_up(
     fails: Fails, file: str, sound: str, broken: str, program: str

@@ -507,7 +507,8 @@ static void damaged_control_words(void) {
     damage("summary, map", FIELD(summary), FIELD(bins), true);
     damage("bins", FIELD(bins), FIELD(hole_first), true);
     damage("holes", FIELD(hole_first), FIELD(trims), true);
-    damage("trims, reserved", FIELD(trims), FIELD(reserved), false);
+    damage("trims", FIELD(trims), FIELD(line), false);
+    damage("line", FIELD(line), FIELD(reserved), false);
     damage("idle log, reserved", FIELD(domain.acquisitions), FIELD(domain.head), false);
     damage("idle log, reserved", FIELD(domain.publish_offset), FIELD(end), false);
 }

@@ -22,6 +22,7 @@
 #include "queue.h"
 #include "quiesce.h"
 #include "reader.h"
+#include "room.h"
 #include "rwlock.h"
 #include "segment.h"
 #include "semaphore.h"

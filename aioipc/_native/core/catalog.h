@@ -124,6 +124,10 @@ aipc_status aipc_catalog_list_seen(aipc_seg *seg, const aipc_wanted *wanted, aip
 /* How many there are. */
 aipc_status aipc_catalog_count(aipc_ctx *ctx, uint64_t *named, uint64_t *unique);
 
+/* Payload bytes of the largest block that somebody could ever be given, of this alignment: when the segment has grown to
+ * max_size and nobody else has anything in it. */
+uint64_t aipc_catalog_most(const aipc_seg *seg, uint64_t alignment);
+
 /* Makes room for `names` without a later pause. */
 aipc_status aipc_catalog_reserve(aipc_ctx *ctx, uint64_t names);
 /* Gives back the room of the table that is not needed now. */

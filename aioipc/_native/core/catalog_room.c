@@ -2,7 +2,6 @@
 #include "catalog_parts.h"
 
 enum {
-    FIRST_CAPACITY = 32,
     GROWTHS = 32 /* tables that others outgrew while we allocated ours: then something is odd */
 };
 
@@ -68,7 +67,7 @@ aipc_status aipc_names_current(aipc_seg *seg, aipc_names *names) {
 aipc_status aipc_catalog_format(aipc_ctx *ctx) {
     struct aipc_catalog *catalog = ctx->seg->catalog;
     uint64_t *word, table;
-    aipc_status status = reserve_table(ctx, FIRST_CAPACITY, &word, &table);
+    aipc_status status = reserve_table(ctx, AIPC_TABLE_FIRST, &word, &table);
     if (status != AIPC_OK) return status;
     aipc_store_relaxed64(&catalog->count, 0);
     aipc_store_relaxed64(&catalog->tombstones, 0);
@@ -110,7 +109,7 @@ aipc_status aipc_catalog_reserve(aipc_ctx *ctx, uint64_t names) {
 
 static uint64_t least_capacity(uint64_t count) {
     uint64_t capacity = aipc_names_capacity(count);
-    return capacity < FIRST_CAPACITY ? FIRST_CAPACITY : capacity;
+    return capacity < AIPC_TABLE_FIRST ? AIPC_TABLE_FIRST : capacity;
 }
 
 /* Under the lock: swaps the spare table in if it is smaller than the current one, and large enough. */

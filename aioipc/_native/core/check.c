@@ -2,6 +2,7 @@
 
 #include "names.h"
 #include "os.h"
+#include "room.h"
 
 static void check_header(aipc_seg *seg, aipc_report *report) {
     const struct aipc_header *header = seg->header;
@@ -196,6 +197,7 @@ aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
     status = check_domain(ctx, &seg->waits->domain, report);
     if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, aipc_waits_check));
     if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, check_turn));
+    if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, aipc_room_check));
     if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
     status = check_domain(ctx, &seg->catalog->domain, report);
     if (status == AIPC_OK) status = noted(ctx, report, aipc_catalog_check(ctx, report));

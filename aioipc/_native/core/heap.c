@@ -95,6 +95,15 @@ bool aipc_heap_may_read(aipc_seg *seg, uint64_t payload) {
 }
 
 /* ---- looking ----------------------------------------------------------------------------------- */
+uint64_t aipc_heap_most(const aipc_seg *seg, uint64_t kept, uint64_t alignment) {
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0 || alignment > seg->mapped) return 0;
+    uint64_t end = ((seg->mapped - 16) & ~UINT64_C(15)) + 8;
+    uint64_t limit = end - aipc_heap_reserve(end - seg->heap_begin, seg->participants);
+    uint64_t offset = seg->heap_begin + ((kept + AIPC_BLOCK_OVERHEAD + 15) & ~UINT64_C(15));
+    offset += front_gap(alignment, offset) + AIPC_BLOCK_OVERHEAD;
+    return offset < limit ? limit - offset : 0;
+}
+
 aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags) {
     uint64_t offset = payload - AIPC_BLOCK_OVERHEAD;
     if ((payload & 15) != 0 || payload < seg->heap_begin + AIPC_BLOCK_OVERHEAD) return AIPC_INVALID;

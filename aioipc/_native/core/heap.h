@@ -112,6 +112,10 @@ aipc_status aipc_heap_zero_next(aipc_ctx *ctx, uint64_t *mine, uint64_t *next, u
 /* Usable bytes of a used block and its flags.  Takes no lock: for handles whose owner keeps them alive. */
 aipc_status aipc_heap_size_of(aipc_seg *seg, uint64_t payload, uint64_t *size, uint32_t *flags);
 
+/* Payload bytes of the largest ordinary block that a heap which has grown to max_size, and is empty but for its first
+ * `kept` bytes of payload, could have; 0 for an alignment that is none. */
+uint64_t aipc_heap_most(const aipc_seg *seg, uint64_t kept, uint64_t alignment);
+
 typedef struct aipc_heap_stats {
     uint64_t total_bytes;  /* from heap_begin to the sentinel */
     uint64_t free_bytes;   /* sum of the sizes of all free blocks and holes, headers included, without the reserve */

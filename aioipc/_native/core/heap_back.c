@@ -1,6 +1,7 @@
 #include "heap_holes.h"
 #include "holes.h"
 #include "os.h"
+#include "room.h"
 
 enum { LEAST = 1 << 20, MOST = 32 << 20, FAR = 4096 };
 
@@ -124,6 +125,7 @@ static aipc_status settle(aipc_ctx *ctx, const work *w, uint64_t to) {
     }
     aipc_shield(ctx->seg, false);
     wake_waiting(ctx->seg);
+    aipc_room_made(ctx);
     return status;
 }
 

@@ -1,4 +1,5 @@
 #include "heap_change.h"
+#include "room.h"
 
 /* Frees a block within the locked heap; close_heap is still to come. */
 INLINE aipc_status free_block(view v, uint64_t payload, uint32_t forbidden, uint64_t *orphan, uint64_t left) {
@@ -19,7 +20,9 @@ aipc_status aipc_heap_free(aipc_ctx *ctx, uint64_t payload, uint32_t forbidden, 
     __builtin_prefetch((const void *)((uintptr_t)ctx->seg->base + payload - AIPC_BLOCK_OVERHEAD));
     aipc_status status = open_heap(ctx, &v);
     if (status != AIPC_OK) return status;
-    return close_heap(ctx, v, free_block(v, payload, forbidden, orphan, 0));
+    status = close_heap(ctx, v, free_block(v, payload, forbidden, orphan, 0));
+    aipc_room_made(ctx);
+    return status;
 }
 
 /* So many in one hold of the lock. */
@@ -40,6 +43,7 @@ aipc_status aipc_heap_free_many(aipc_ctx *ctx, const uint64_t *payloads, uint64_
             ++*freed;
         }
         status = close_heap(ctx, v, status);
+        aipc_room_made(ctx);
     }
     return status;
 }
@@ -63,6 +67,7 @@ aipc_status aipc_heap_free_chain(aipc_ctx *ctx, uint64_t *orphan) {
             if (status == AIPC_OK) commit(v);
         }
         status = close_heap(ctx, v, status);
+        aipc_room_made(ctx);
     }
     return status;
 }

@@ -1,6 +1,7 @@
 /* The end of the heap moves.  The header of the sentinel goes with it, and header.size in the same transaction, which it
  * publishes: see grow.h. */
 #include "heap_holes.h"
+#include "room.h"
 
 static bool at_end(view v, uint64_t *sentinel) {
     uint64_t size = aipc_load_relaxed64(&v.seg->header->size);
@@ -41,7 +42,9 @@ aipc_status aipc_heap_extend(aipc_ctx *ctx, uint64_t from, uint64_t to) {
         status = aipc_corrupt(ctx->seg, "G2 size and end of the heap", &ctx->seg->heap->end, v.end, from - 8);
     else if (!extend(v, to - 8))
         status = AIPC_CORRUPT;
-    return close_heap(ctx, v, status);
+    status = close_heap(ctx, v, status);
+    aipc_room_made(ctx);
+    return status;
 }
 
 /* ---- shrinking ----------------------------------------------------------------------------------- */

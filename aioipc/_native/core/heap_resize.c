@@ -1,4 +1,5 @@
 #include "heap_change.h"
+#include "room.h"
 
 /* A used block and what lies beside it. */
 typedef struct used {
@@ -117,6 +118,7 @@ aipc_status aipc_heap_resize(aipc_ctx *ctx, aipc_resizing *r, uint64_t *orphan) 
     status = read_used(v, r->payload, r->forbidden, &b);
     if (status == AIPC_OK) status = resize(v, &b, r, orphan);
     aipc_status closed = close_heap(ctx, v, status == AIPC_AGAIN ? AIPC_OK : status);
+    aipc_room_made(ctx); /* it may have shrunk */
     return status == AIPC_AGAIN && closed == AIPC_OK ? AIPC_AGAIN : closed;
 }
 
@@ -143,5 +145,7 @@ aipc_status aipc_heap_resize_end(aipc_ctx *ctx, aipc_resizing *r, uint64_t *orph
         status = read_used(v, r->front, 0, &front);
         if (status == AIPC_OK) status = shrink(v, &front, r, wanted(v, r->preferred));
     }
-    return close_heap(ctx, v, status);
+    status = close_heap(ctx, v, status);
+    aipc_room_made(ctx);
+    return status;
 }

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "heap_change.h"
+#include "room.h"
 
 /* In the lock so many bytes of a block, and of all of them before it is let go; out of it so many. */
 enum { LITTLE = 4096, ENOUGH = 65536, PIECE = 1 << 20 };
@@ -72,5 +73,7 @@ aipc_status aipc_heap_zero_next(aipc_ctx *ctx, uint64_t *mine, uint64_t *next, u
     view v;
     aipc_status status = open_heap(ctx, &v);
     if (status != AIPC_OK) return status;
-    return close_heap(ctx, v, go_on(v, mine, next, size) ? AIPC_OK : AIPC_CORRUPT);
+    status = close_heap(ctx, v, go_on(v, mine, next, size) ? AIPC_OK : AIPC_CORRUPT);
+    aipc_room_made(ctx);
+    return status;
 }

@@ -151,6 +151,26 @@ struct aipc_context {
     uint64_t reserved[4];
 };
 
+/* ---- places to wait at ---------------------------------------------------------------------------- */
+
+struct aipc_wait_queue { /* part of every object that can be waited on; all under waits */
+    uint32_t head, tail; /* index + 1 */
+    uint32_t length;
+    uint32_t reserved;
+};
+
+/* Where waiters stand for a condition (line.h). */
+struct aipc_line {
+    struct aipc_wait_queue queue; /* under waits */
+    uint32_t asleep;     /* lock-free, seq_cst, never logged; written under waits only.  1 when some node of the queue may
+                            be WAITING.  A stale 1 costs one look at the queue; 0 is only written when no node is. */
+    uint32_t contended;  /* under waits, unlogged statistics: how many ever stood here */
+    uint32_t ordered;    /* lock-free, seq_cst, never logged; written under waits, and to 0 by who withdraws.  1: the head has
+                            waited so long that one of what is there is set aside for it (aipc_line_reserved).  Means
+                            nothing while the queue is empty */
+    uint32_t reserved;
+};
+
 /* ---- heap --------------------------------------------------------------------------------------
  * A block is a header word at an offset = 8 (mod 16), its payload behind it, 16-byte aligned:
  *     tag 16 | hole 1 | size 43 | flags 4  size in bytes, header included, multiple of 16, >= 32
@@ -185,7 +205,9 @@ struct aipc_heap {
     uint64_t hole_bytes, hole_count; /* under heap: sizes and number of all holes */
     uint64_t trims;               /* under heap: passes of trim that have begun */
     uint32_t holes_moved;         /* lock-free, seq_cst: moves when somebody is done with a hole, who waits sleeps on it */
-    uint32_t reserved;
+    uint32_t reserved1;
+    struct aipc_line line;        /* those who wait for room (room.h) */
+    uint64_t reserved[2];
 };
 
 /* ---- catalog: names, objects, holdings --------------------------------------------------------- */
@@ -243,12 +265,6 @@ struct aipc_holding {
 /* ---- waiting ----------------------------------------------------------------------------------- */
 enum { AIPC_NODE_FREE = 0, AIPC_NODE_WAITING = 1, AIPC_NODE_NOTIFIED = 2 };
 
-struct aipc_wait_queue { /* part of every object that can be waited on; all under waits */
-    uint32_t head, tail; /* index + 1 */
-    uint32_t length;
-    uint32_t reserved;
-};
-
 struct aipc_node { /* all under waits */
     uint64_t queue;      /* offset of the aipc_wait_queue it stands in */
     uint32_t next, prev; /* in that queue; `next` alone in the free list */
@@ -272,18 +288,6 @@ struct aipc_waits {
     uint32_t nodes_used; /* under waits: nodes below this index were used once; bounds every scan */
     uint32_t waiting;    /* under waits: nodes in queues now */
     uint32_t reserved[13];
-};
-
-/* Where waiters stand for a condition (line.h). */
-struct aipc_line {
-    struct aipc_wait_queue queue; /* under waits */
-    uint32_t asleep;     /* lock-free, seq_cst, never logged; written under waits only.  1 when some node of the queue may
-                            be WAITING.  A stale 1 costs one look at the queue; 0 is only written when no node is. */
-    uint32_t contended;  /* under waits, unlogged statistics: how many ever stood here */
-    uint32_t ordered;    /* lock-free, seq_cst, never logged; written under waits, and to 0 by who withdraws.  1: the head has
-                            waited so long that one of what is there is set aside for it (aipc_line_reserved).  Means
-                            nothing while the queue is empty */
-    uint32_t reserved;
 };
 
 /* ---- lock -------------------------------------------------------------------------------------- */
@@ -334,7 +338,7 @@ AIPC_CHECK_SIZE(aipc_header, 192);
 AIPC_CHECK_SIZE(aipc_slot, 128 + 8 * AIPC_PINS + 16 * AIPC_BELLS);
 AIPC_CHECK_SIZE(aipc_context, 128);
 AIPC_CHECK_SIZE(aipc_hole, 40);
-AIPC_CHECK_SIZE(aipc_heap, 1088 + 32 + 48 + 8 * AIPC_BINS + 48);
+AIPC_CHECK_SIZE(aipc_heap, 1088 + 32 + 48 + 8 * AIPC_BINS + 48 + 48);
 AIPC_CHECK_SIZE(aipc_catalog, 1088 + 128 + 64 + 8 * AIPC_LEVELS + 32);
 AIPC_CHECK_SIZE(aipc_object, 64);
 AIPC_CHECK_SIZE(aipc_holding, 32);

@@ -114,6 +114,10 @@ uint64_t aipc_names_table_size(uint64_t capacity) {
     return sizeof(struct aipc_table) + capacity * sizeof(uint64_t);
 }
 
+uint64_t aipc_catalog_most(const aipc_seg *seg, uint64_t alignment) {
+    return aipc_heap_most(seg, aipc_names_table_size(AIPC_TABLE_FIRST), alignment);
+}
+
 /* ---- looking up without a lock ----------------------------------------------------------------- */
 
 typedef struct lookup {

@@ -13,7 +13,7 @@
 #define AIPC_TOMBSTONE UINT64_C(1)
 #define AIPC_SLOT_OFFSET UINT64_C(0x0000ffffffffffff)
 
-enum { AIPC_TABLE_MIN = 16 };
+enum { AIPC_TABLE_MIN = 16, AIPC_TABLE_FIRST = 32 };
 
 typedef struct aipc_key {
     const char *name;
