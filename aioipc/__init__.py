@@ -50,6 +50,7 @@ from .object_info import ObjectInfo
 from .objects import SharedObject, anonymous_instance, unique_instance
 from .once import BlockingOnce, Once
 from .pointers import OffsetPtr
+from .pools import AdaptivePool, Pool, PoolStatistics, PrivatePool
 from .private_memory import ManagedExternalBuffer, ManagedHeapMemory
 from .queue import Codec, Lease, Queue, QueueStatistics
 from .raw_memory import (
@@ -200,6 +201,10 @@ __all__ = [
     "AtomicFlag",
     "OffsetPtr",
     # streams
+    "Pool",
+    "AdaptivePool",
+    "PrivatePool",
+    "PoolStatistics",
     "BufferIO",
     "VectorIO",
     # errors

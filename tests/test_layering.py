@@ -23,7 +23,7 @@ CORE_LEVELS = (
     {"room"},
     {"heap"},
     {"header", "retire"},
-    {"barrier", "condition", "dict", "grow", "holdings", "rwlock", "stream"},
+    {"barrier", "condition", "dict", "grow", "holdings", "pool", "rwlock", "stream"},
     {"catalog", "event", "limiter", "lock", "queue", "semaphore"},
     {"barrier", "condition", "dict", "holdings", "line", "rwlock", "stream"},
     {"catalog", "event", "limiter", "lock", "memory", "queue", "semaphore"},
@@ -47,6 +47,7 @@ CORE_PARTS = {
     "catalog_room": "catalog",
     "order": "catalog",  # the ordered index
     "pending": "catalog",  # atomic blocks
+    "pool_check": "pool",
     "queue_check": "queue",
     "queue_holders": "queue",
     "queue_lease": "queue",
@@ -93,6 +94,7 @@ PYTHON_LEVELS = (
         "event",
         "lock",
         "places",
+        "pools",
         "queue",
         "rwlock",
         "semaphore",

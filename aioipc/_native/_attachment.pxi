@@ -15,6 +15,7 @@ cdef class Attachment:
     cdef _OpenBlock open_block   # an atomic block of this process
     cdef uint64_t block         # its serial, 0: none is open
     cdef bint unsettled         # it is over, and what it did was not settled: a stopped process held a lock
+    cdef dict keeping           # serial -> PoolPin: pools that owe this process's blocks to the others
     cdef public object doorbells    # aioipc._waiting keeps its doorbells here
     cdef public object on_detach    # called with the attachment just before it detaches
     cdef object __weakref__
@@ -24,7 +25,7 @@ cdef class Attachment:
         if self.seg == NULL:
             raise MemoryError
         self.pins = WeakValueDictionary()
-        self.sleepers, self.leaving = [], []
+        self.sleepers, self.leaving, self.keeping = [], [], {}
 
     def __dealloc__(self):
         global shield
@@ -412,6 +413,7 @@ cdef class Attachment:
         cdef aipc_status status = aipc_segment_detach(self.seg)
         shield -= 1
         self.memory = None
+        self.keeping.clear()
         return check(self.seg, status, "closing the segment")
 
 

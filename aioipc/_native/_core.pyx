@@ -20,7 +20,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Fetch, PyErr_NormalizeException, PyErr_Restore
 from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check, PyLong_CheckExact
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -34,6 +34,7 @@ from aioipc._native.c_containers cimport *
 from aioipc._native.c_core cimport *
 from aioipc._native.c_heap cimport *
 from aioipc._native.c_names cimport *
+from aioipc._native.c_pool cimport *
 from aioipc._native.c_sync cimport *
 
 cdef extern from "Python.h":
@@ -324,6 +325,7 @@ include "_fields.pxi"
 include "_struct.pxi"
 include "_atomic.pxi"
 include "_pointer.pxi"
+include "_pool.pxi"
 include "_stream.pxi"
 include "_holders.pxi"
 include "_map.pxi"

@@ -122,6 +122,8 @@ cdef class Opening:
         block.require()
         if block.opening.attachment is not self.attachment:
             raise ValueError("the block belongs to another segment")
+        if block.pool is not None:
+            raise ValueError(f"{block!r} is of {block.pool!r}: deallocate it there")
         if block.exports > 0:
             raise BufferError(f"cannot deallocate {block!r}: its buffer is in use; release the memoryviews first")
         block.freed = True
@@ -183,6 +185,7 @@ cdef class Block:
     cdef readonly object segment
     cdef readonly uint64_t handle
     cdef readonly uint64_t size
+    cdef object pool      # the PoolHandle that it is of
     cdef bint freed
     cdef Py_ssize_t exports
 

@@ -126,6 +126,8 @@ cdef Pin _pin_of(uint64_t type):
         return DescribedPin.__new__(DescribedPin)
     if type == AIPC_TYPE_BUFFER_IO or type == AIPC_TYPE_VECTOR_IO:
         return StreamPin.__new__(StreamPin)
+    if type == AIPC_TYPE_POOL or type == AIPC_TYPE_PRIVATE_POOL or type == AIPC_TYPE_ADAPTIVE_POOL:
+        return PoolPin.__new__(PoolPin)
     return Pin.__new__(Pin)
 
 

@@ -162,10 +162,31 @@ def test_the_explorer_finds_a_lost_wake_up(
             "test_barrier_explore",
             "deadlock violated",
         ),
+        (
+            "pool.c",
+            "return aipc_cas_seq_cst64(at, word, node->word) ? AIPC_OK : AIPC_INVALID;",
+            "aipc_store_release64(at, node->word);\n    return AIPC_OK;",
+            "test_pool_explore",
+            "who_frees_second_is_told",
+        ),
+        (
+            "pool.c",
+            "aipc_tx_set(&tx, at, node->word);",
+            "aipc_store_release64(at, node->word);",
+            "test_pool_crash",
+            "death at point",
+        ),
     ],
-    ids=["token kept", "in silence", "token not logged", "nobody told"],
+    ids=[
+        "token kept",
+        "in silence",
+        "token not logged",
+        "nobody told",
+        "node freed by both",
+        "node taken without a log",
+    ],
 )
-def test_broken_conditions_and_barriers_are_found(
+def test_what_is_broken_on_purpose_is_found(
     fails: Fails, file: str, sound: str, broken: str, program: str, finding: str
 ) -> None:
     assert finding in fails(program, "hook", replaced(file, sound, broken))

@@ -19,6 +19,7 @@
 #include "os.h"
 #include "pending.h"
 #include "pointer.h"
+#include "pool.h"
 #include "queue.h"
 #include "quiesce.h"
 #include "reader.h"

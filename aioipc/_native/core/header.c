@@ -55,6 +55,7 @@ static uint64_t layout_hash(void) {
     FOLD(sizeof(struct aipc_slot)); FOLD(sizeof(struct aipc_context));
     FOLD(sizeof(struct aipc_dict)); FOLD(sizeof(struct aipc_dict_table)); FOLD(sizeof(struct aipc_dict_entry));
     FOLD(sizeof(struct aipc_described)); FOLD(sizeof(struct aipc_stream)); FOLD(sizeof(struct aipc_vector));
+    FOLD(sizeof(struct aipc_pool)); FOLD(sizeof(struct aipc_pool_chunk));
     FOLD(AIPC_CONTEXTS); FOLD(AIPC_BELLS); FOLD(AIPC_ORPHANS); FOLD(AIPC_HAZARDS); FOLD(AIPC_LOG_ENTRIES);
     FOLD(AIPC_SMALL_BINS); FOLD(AIPC_BINS); FOLD(AIPC_ALIGNMENT);
     FOLD(__BYTE_ORDER__);

@@ -238,6 +238,36 @@ struct aipc_vector {
                                             0: not there yet.  Never changed afterwards, but by who destroys the object */
 };
 
+/* ---- pools --------------------------------------------------------------------------------------- */
+enum { AIPC_POOL_OWNED = 1, AIPC_POOL_PRIVATE = 2 };
+
+/* Nodes of one size (pool.h). */
+struct aipc_pool {
+    struct aipc_domain domain;
+    uint64_t size;        /* immutable: bytes of a node, as asked for */
+    uint64_t stride;      /* immutable: from node to node, header included; a multiple of 16 */
+    uint32_t per_chunk;   /* immutable: nodes of a chunk */
+    uint32_t flags;       /* immutable */
+    uint64_t max_idle;    /* immutable: so many chunks are kept though all of their nodes are free */
+    uint64_t owner;       /* immutable: PRIVATE: identity of the process that it goes with */
+    uint64_t chunks;      /* under the domain: all chunks, newest first */
+    uint64_t partial;     /* under the domain: those with some free nodes */
+    uint64_t idle;        /* under the domain: those with nothing but free nodes */
+    uint64_t chunk_count; /* this and the next two under the domain, lock-free readers: statistics */
+    uint64_t idle_count;
+    uint64_t free_nodes;
+    uint64_t reserved[5];
+};
+
+/* The head of a chunk; the nodes' headers follow 8 bytes behind it, `stride` apart. */
+struct aipc_pool_chunk {
+    uint64_t pool;        /* payload offset of its aipc_pool; 0 once it was unlinked.  Lock-free readers */
+    uint64_t all[2];      /* under the domain: next and previous in `chunks` */
+    uint64_t listed[2];   /* under the domain: the same in `partial` or `idle` */
+    uint64_t free;        /* under the domain: first free node (index + 1) 32 | free nodes 32 */
+    uint64_t reserved[2];
+};
+
 AIPC_CHECK_SIZE(aipc_semaphore, 64);
 AIPC_CHECK_SIZE(aipc_event, 64);
 AIPC_CHECK_SIZE(aipc_limiter, 64);
@@ -251,6 +281,8 @@ AIPC_CHECK_SIZE(aipc_item, 64);
 AIPC_CHECK_SIZE(aipc_described, 16);
 AIPC_CHECK_SIZE(aipc_stream, 64);
 AIPC_CHECK_SIZE(aipc_vector, 64 + 1088 + 8 * AIPC_STREAM_CHUNKS);
+AIPC_CHECK_SIZE(aipc_pool, 1088 + 128);
+AIPC_CHECK_SIZE(aipc_pool_chunk, 64);
 AIPC_CHECK_SIZE(aipc_queue_in, 64 + 1088);
 AIPC_CHECK_SIZE(aipc_queue_out, 128 + 1088);
 AIPC_CHECK_SIZE(aipc_queue_holder, 40);

@@ -1,8 +1,10 @@
 #include "recovery.h"
 
+#include "names.h"
 #include "os.h"
 #include "quiesce.h"
 #include "retire.h"
+#include "types.h"
 
 static aipc_status release_domain(aipc_seg *seg, struct aipc_context *context, uint32_t word) {
     uint64_t offset = aipc_load_relaxed64(&context->domain);
@@ -101,6 +103,19 @@ static aipc_status take_first(aipc_ctx *ctx, uint32_t slot, uint64_t *pin, uint3
     return unlink_block(ctx, slot, record, target, words);
 }
 
+/* What it has in the object goes first.  A damaged object does not stop the recovery. */
+static aipc_status give_back_pin(aipc_ctx *ctx, uint32_t slot, uint64_t pin) {
+    const struct aipc_holding *holding = aipc_at(ctx->seg, pin, sizeof *holding);
+    aipc_object_ref ref;
+    bool ends = false;
+    if (holding != NULL && aipc_object_read(ctx->seg, aipc_load_relaxed64(&holding->target), &ref) != NULL) {
+        aipc_status status = aipc_type_forsake(ctx, &ref, slot, &ends);
+        if (status == AIPC_OK && ends) status = aipc_destroy(ctx, &ref);
+        if (status != AIPC_OK && status != AIPC_NOT_FOUND && status != AIPC_CORRUPT) return status;
+    }
+    return aipc_unpin(ctx, slot, pin);
+}
+
 static aipc_status give_back_holdings(aipc_ctx *ctx, uint32_t slot) {
     struct aipc_domain *domain = &ctx->seg->catalog->domain;
     for (bool left = true; left;) { /* each turn takes one record off the chain */
@@ -110,7 +125,7 @@ static aipc_status give_back_holdings(aipc_ctx *ctx, uint32_t slot) {
         if (status != AIPC_OK) return status;
         status = take_first(ctx, slot, &pin, &words, &left);
         aipc_domain_unlock(ctx, domain);
-        if (status == AIPC_OK) status = pin != 0 ? aipc_unpin(ctx, slot, pin) : aipc_orphans_free(ctx, words);
+        if (status == AIPC_OK) status = pin != 0 ? give_back_pin(ctx, slot, pin) : aipc_orphans_free(ctx, words);
         if (status != AIPC_OK) return status;
     }
     return AIPC_OK;

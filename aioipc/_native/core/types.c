@@ -1,5 +1,7 @@
 #include "types.h"
 
+static bool is_pool(uint64_t type) { return type >= AIPC_TYPE_POOL && type <= AIPC_TYPE_ADAPTIVE_POOL; }
+
 uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t size) {
     if (type == AIPC_TYPE_DICT) {
         struct aipc_dict *d = size < sizeof *d ? NULL : aipc_at(tx->seg, payload, sizeof *d);
@@ -12,6 +14,10 @@ uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t s
     if (type == AIPC_TYPE_VECTOR_IO) {
         struct aipc_vector *vector = size < sizeof *vector ? NULL : aipc_at(tx->seg, payload, sizeof *vector);
         return vector == NULL ? 0 : aipc_vector_shed(tx, vector);
+    }
+    if (is_pool(type)) {
+        aipc_pool_view view;
+        return aipc_pool_at(tx->seg, payload, size, &view) ? aipc_pool_shed(tx, view.pool) : 0;
     }
     return 0; /* the others have no parts */
 }
@@ -32,6 +38,9 @@ static uint64_t size_of(const aipc_seg *seg, uint64_t type) {
     case AIPC_TYPE_EVENT: return sizeof(struct aipc_event);
     case AIPC_TYPE_BARRIER: return sizeof(struct aipc_barrier);
     case AIPC_TYPE_LIMITER: return aipc_limiter_object_size(seg->participants);
+    case AIPC_TYPE_POOL:
+    case AIPC_TYPE_PRIVATE_POOL:
+    case AIPC_TYPE_ADAPTIVE_POOL: return sizeof(struct aipc_pool);
     case AIPC_TYPE_ATOMIC_INT64:
     case AIPC_TYPE_ATOMIC_UINT64: return sizeof(uint64_t);
     case AIPC_TYPE_ATOMIC_INT32:
@@ -52,6 +61,10 @@ uint32_t aipc_type_domains(aipc_seg *seg, const aipc_object_ref *ref, struct aip
     }
     if (ref->type == AIPC_TYPE_DICT) {
         domains[0] = &((struct aipc_dict *)payload)->domain;
+        return 1;
+    }
+    if (is_pool(ref->type)) {
+        domains[0] = &((struct aipc_pool *)payload)->domain;
         return 1;
     }
     if (ref->type != AIPC_TYPE_QUEUE) return 0; /* under waits, or one word each */
@@ -100,6 +113,22 @@ static aipc_status check_stream(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_
     return AIPC_OK;
 }
 
+aipc_status aipc_type_forsake(aipc_ctx *ctx, const aipc_object_ref *ref, uint32_t slot, bool *ends) {
+    aipc_pool_view view;
+    *ends = false;
+    if (!is_pool(ref->type) || !aipc_pool_at(ctx->seg, ref->payload, ref->size, &view)) return AIPC_OK;
+    uint32_t generation = aipc_life_generation(aipc_load_seq_cst64(&ctx->seg->slots[slot].life));
+    *ends = (view.flags & AIPC_POOL_PRIVATE) != 0 && view.owner == aipc_identity(slot, generation);
+    return *ends ? AIPC_OK : aipc_pool_settle(ctx, &view, slot);
+}
+
+static aipc_status check_pool(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
+    aipc_pool_view view;
+    if (aipc_pool_at(ctx->seg, ref->payload, ref->size, &view)) return aipc_pool_check(ctx, &view, report);
+    aipc_report_add(report, "M2 size of a pool's nodes", ref->object, view.stride, view.size);
+    return AIPC_OK;
+}
+
 aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
     if ((ref->type & AIPC_TYPE_STRUCT) != 0 || ref->type == AIPC_TYPE_ARRAY) {
         aipc_described_check(ctx->seg, ref->payload, ref->size, ref->count, ref->type, report);
@@ -108,6 +137,7 @@ aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_repo
     if (ref->type == AIPC_TYPE_BUFFER_IO || ref->type == AIPC_TYPE_VECTOR_IO) return check_stream(ctx, ref, report);
     uint64_t needed = size_of(ctx->seg, ref->type);
     if (needed == 0) return AIPC_OK;
+    if (is_pool(ref->type) && ref->size >= needed) return check_pool(ctx, ref, report);
     void *payload = ref->size < needed ? NULL : aipc_at(ctx->seg, ref->payload, needed);
     if (payload != NULL) return check_payload(ctx, ref->type, payload, report);
     aipc_report_add(report, "C1 object is smaller than its type", ref->object, ref->size, needed);

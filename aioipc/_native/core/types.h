@@ -10,6 +10,7 @@
 #include "event.h"
 #include "limiter.h"
 #include "lock.h"
+#include "pool.h"
 #include "queue.h"
 #include "rwlock.h"
 #include "semaphore.h"
@@ -38,7 +39,10 @@ enum {
     AIPC_TYPE_ATOMIC_FLAG = 37,
     AIPC_TYPE_ARRAY = 38, /* described.h */
     AIPC_TYPE_BUFFER_IO = 39,
-    AIPC_TYPE_VECTOR_IO = 40
+    AIPC_TYPE_VECTOR_IO = 40,
+    AIPC_TYPE_POOL = 44, /* an aipc_pool, as are the next two */
+    AIPC_TYPE_PRIVATE_POOL = 45,
+    AIPC_TYPE_ADAPTIVE_POOL = 46
 };
 
 /* Unlinks one block that only this destroyed object knows (aipc_retired.part); 0: there is none (any more). */
@@ -47,6 +51,10 @@ uint64_t aipc_type_part(aipc_tx *tx, uint64_t type, uint64_t payload, uint64_t s
 /* The domains inside of an object, at most AIPC_DOMAINS of them; returns how many. */
 enum { AIPC_DOMAINS = 2 };
 uint32_t aipc_type_domains(aipc_seg *seg, const aipc_object_ref *ref, struct aipc_domain *domains[AIPC_DOMAINS]);
+
+/* What is true of an object that a participant, dead or leaving, has a pin on, is so without it afterwards: nothing of it is in
+ * the object.  Before the pin goes; may be repeated.  *ends: the object is to be destroyed with it. */
+aipc_status aipc_type_forsake(aipc_ctx *ctx, const aipc_object_ref *ref, uint32_t slot, bool *ends);
 
 /* Reports the broken invariants of one object, and counts its parts.  pre: a hazard of ctx names the object. */
 aipc_status aipc_type_check(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report);
