@@ -1,16 +1,20 @@
 """What do allocate and deallocate cost: the core beside Boost.Interprocess and malloc, and from Python?
 
-    python benchmarks/bench_heap.py [--rounds N]
+    python benchmarks/bench_heap.py [--rounds N] [--scale]
 
-The core is measured in C with crash safety on; the loops are the same for all (native/bench_heap_loops.h) and
-include heaps from 1 MiB to 1 GiB.
+The core is measured in C with crash safety on, each algorithm of its own; the loops are the same for all
+(native/bench_heap_loops.h) and include heaps from 1 MiB to 1 GiB. `--scale`: from a thousand to ten million
+live blocks instead.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from compare import NANOSECONDS, Case, arguments, compare
 from native_programs import build_boost, build_core, compare_programs
@@ -20,16 +24,19 @@ from aioipc import ManagedSharedMemory
 PAIRS = 50_000
 
 
-def in_c(rounds: int) -> None:
-    programs: dict[str, tuple[os.PathLike[str], list[str]]] = {"aioipc": (build_core("bench_heap.c"), ["1"])}
+def in_c(rounds: int, scale: bool) -> None:
+    core, more = build_core("bench_heap.c"), ["1", "scale"] if scale else ["1"]
+    programs: dict[str, tuple[Path, Sequence[str]]] = {
+        f"aioipc {name}": (core, [name, *more]) for name in ("best_fit", "tlsf", "seq_fit")
+    }
     boost = build_boost("bench_heap_boost.cpp")
     if boost is not None:
         programs |= {
-            "Boost rbtree_best_fit": (boost, ["rbtree", "1"]),
-            "Boost simple_seq_fit": (boost, ["seq", "1"]),
-            "malloc": (boost, ["malloc", "1"]),
+            "Boost rbtree_best_fit": (boost, ["rbtree", *more]),
+            "Boost simple_seq_fit": (boost, ["seq", *more]),
+            "malloc": (boost, ["malloc", *more]),
         }
-    compare_programs("In C: allocate + deallocate", programs, rounds=rounds)  # type: ignore[arg-type]
+    compare_programs("In C, processor time: allocate + deallocate", programs, rounds=rounds)
 
 
 def from_python(segment: ManagedSharedMemory, rounds: int) -> None:
@@ -41,6 +48,28 @@ def from_python(segment: ManagedSharedMemory, rounds: int) -> None:
             return (time.perf_counter_ns() - began) / PAIRS
 
         return case
+
+    def many(one_by_one: bool) -> Case:
+        def case() -> float:
+            began = time.perf_counter_ns()
+            for _ in range(PAIRS // 100):
+                if one_by_one:
+                    for block in [segment.allocate(100) for _ in range(100)]:
+                        segment.deallocate(block)
+                else:
+                    segment.deallocate_many(segment.allocate_many(100, 100))
+            return (time.perf_counter_ns() - began) / PAIRS
+
+        return case
+
+    def resized() -> float:
+        block = segment.allocate(100)
+        began = time.perf_counter_ns()
+        for i in range(PAIRS):
+            block = segment.resize(block, 1000 if i % 2 else 100, shrink=True)
+        spent = time.perf_counter_ns() - began
+        segment.deallocate(block)
+        return spent / PAIRS
 
     def bytearrays(size: int) -> Case:
         def case() -> float:
@@ -63,6 +92,9 @@ def from_python(segment: ManagedSharedMemory, rounds: int) -> None:
         {
             "aioipc allocate + deallocate, 64 B": pair(64),
             "aioipc allocate + deallocate, 4 KiB": pair(4096),
+            "100 x 100 B one by one, a block": many(True),
+            "allocate_many + deallocate_many, 100 x 100 B, a block": many(False),
+            "resize in place, 100 to 1,000 B and back": resized,
             "bytearray(64), private": bytearrays(64),
             "mmap.mmap(-1, 4096).close(), private": anonymous_maps,
         },
@@ -72,6 +104,8 @@ def from_python(segment: ManagedSharedMemory, rounds: int) -> None:
 
 if __name__ == "__main__":
     options = arguments(__doc__ or "")
-    in_c(options.rounds)
+    in_c(options.rounds, options.scale)
+    if options.scale:
+        sys.exit()
     with ManagedSharedMemory.create(f"bench-{os.getpid()}", 1 << 24, lifetime="last_detach") as shared:
         from_python(shared, options.rounds)

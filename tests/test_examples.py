@@ -62,6 +62,11 @@ OUTPUT: dict[Run, list[str]] = {
         "the backup:  {'tea': 3, 'cake': 5}",
         "sound:       True",
     ],
+    ("22_memory.py",): [
+        "found:     [0, 1, 4, 9, 16]",
+        "larger:    True True 16",
+        "all freed: True by tlsf",
+    ],
     ("21_memfd.py",): ["inherited: {'greeting': 'hello'}", "argument:  [0, 1, 4, 9, 16]"],
     ("22_grow.py",): [
         "full after 3 pages of 4 MiB",

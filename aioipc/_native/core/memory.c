@@ -110,7 +110,7 @@ static aipc_status move(aipc_ctx *ctx, aipc_resizing *r, const old *o, uint64_t 
     aipc_status status = aipc_heap_allocate(ctx, size, alignment, 0, word, &fresh);
     if (status != AIPC_OK) return status;
     status = fill(ctx, r->payload, fresh, o->usable);
-    if (status == AIPC_OK) status = aipc_heap_free(ctx, r->payload, AIPC_PART, word); /* W2 */
+    if (status == AIPC_OK) status = aipc_heap_free(ctx, r->payload, AIPC_PART, word); /* M2 */
     if (status == AIPC_OK)
         r->payload = fresh;
     else
@@ -126,10 +126,9 @@ static aipc_status in_place(aipc_ctx *ctx, aipc_resizing *r, const old *o) {
     if (status == AIPC_AGAIN) {
         status = fill(ctx, r->payload, r->front, o->usable);
         if (status == AIPC_OK) status = aipc_heap_resize_end(ctx, r, word);
-        if (status != AIPC_OK) return worse(status, aipc_orphan_free(ctx, word));
-        r->payload = r->front;
+        if (status == AIPC_OK) r->payload = r->front;
     }
-    if (status != AIPC_OK) return status;
+    if (status != AIPC_OK) return worse(status, aipc_orphan_free(ctx, word)); /* a front, if it came to that */
     uint64_t usable = r->usable - (o->owned ? TAIL : 0);
     if (usable > end) clear(ctx, r->payload + end, usable - end);
     return AIPC_OK;

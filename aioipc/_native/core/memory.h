@@ -1,8 +1,8 @@
 /* Raw memory, as users have it: many blocks at once, another size for one, zeros.  Nothing here holds a domain while it
  * copies or clears.  See heap.h for the blocks, holdings.h for those that go with their process.
  *
- *   W1  until a call returns, blocks that only it knows stand in its context's orphan words: a death frees them
- *   W2  a block that moves is whole at its old place until one transaction frees that, and hands over the new one
+ *   M1  until a call returns, blocks that only it knows stand in its context's orphan words: a death frees them
+ *   M2  a block that moves is whole at its old place until one transaction frees that, and hands over the new one
  */
 #ifndef AIPC_MEMORY_H
 #define AIPC_MEMORY_H
