@@ -26,11 +26,15 @@ aipc_status aipc_heap_allocate(aipc_ctx *ctx, uint64_t size, uint64_t alignment,
     if (size > ctx->seg->mapped || alignment > ctx->seg->mapped) return AIPC_FULL;
     request want = {.size = block_size_for(size), .alignment = alignment};
 
-    aipc_status status = allocate(ctx, want, flags, orphan, payload);
-    while (status == AIPC_FULL && aipc_load_relaxed64(&ctx->seg->heap->hole_first) != 0) {
-        status = aipc_heap_make_room(ctx, want.size, alignment);
-        if (status == AIPC_OK) status = allocate(ctx, want, flags, orphan, payload);
-        else break;
+    /* The reserve is for when there is nothing else: holes come before it, but nobody is waited for. */
+    bool kept = (flags & AIPC_RESERVE) != 0;
+    const uint64_t *holes = &ctx->seg->heap->hole_first;
+    if (kept && aipc_load_relaxed64(holes) == 0) return allocate(ctx, want, flags, orphan, payload);
+    aipc_status status = allocate(ctx, want, flags & ~(uint32_t)AIPC_RESERVE, orphan, payload);
+    while (status == AIPC_FULL && aipc_load_relaxed64(holes) != 0) {
+        status = (kept ? aipc_heap_try_make_room : aipc_heap_make_room)(ctx, want.size, alignment);
+        if (status != AIPC_OK) break;
+        status = allocate(ctx, want, flags & ~(uint32_t)AIPC_RESERVE, orphan, payload);
     }
-    return status;
+    return kept && status == AIPC_FULL ? allocate(ctx, want, flags, orphan, payload) : status;
 }

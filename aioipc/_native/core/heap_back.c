@@ -81,7 +81,7 @@ static aipc_status fetch(aipc_seg *seg, uint64_t from, uint64_t to, int *error) 
         return aipc_os_populate(seg->base + from, to - from, error);
     if (seg->lent) return AIPC_OK;
     aipc_status status = aipc_os_reopen(seg->fd, seg->path, seg->device, seg->inode, &fd, error);
-    if (status != AIPC_OK) return status;
+    if (status != AIPC_OK) return aipc_os_populate(seg->base + from, to - from, error); /* a daemonizer closed it */
     status = aipc_os_reserve(fd, from, to, error);
     aipc_os_close(fd);
     return status;
@@ -157,24 +157,35 @@ static aipc_status begin(aipc_ctx *ctx, work *w) {
     return close_heap(ctx, v, status);
 }
 
-aipc_status aipc_heap_make_room(aipc_ctx *ctx, uint64_t size, uint64_t alignment) {
-    aipc_seg *seg = ctx->seg;
-    work w = {.need = size + AIPC_BLOCK_MIN};
-    if (alignment > AIPC_ALIGNMENT) w.need += alignment + AIPC_BLOCK_MIN;
+static aipc_status begin_at_last(aipc_ctx *ctx, work *w) {
     uint64_t since = aipc_os_now();
-    aipc_status status;
-    int error = 0;
-    while ((status = begin(ctx, &w)) == AIPC_AGAIN) {
-        status = wait_for(ctx, &w, since);
+    for (;;) {
+        aipc_status status = begin(ctx, w);
+        if (status != AIPC_AGAIN) return status;
+        status = wait_for(ctx, w, since);
         if (status != AIPC_OK) return status;
     }
-    if (status != AIPC_OK) return status;
+}
+
+static aipc_status make_room(aipc_ctx *ctx, uint64_t size, uint64_t alignment, bool wait) {
+    work w = {.need = size + AIPC_BLOCK_MIN};
+    if (alignment > AIPC_ALIGNMENT) w.need += alignment + AIPC_BLOCK_MIN;
+    int error = 0;
+    aipc_status status = wait ? begin_at_last(ctx, &w) : begin(ctx, &w);
+    if (status != AIPC_OK) return status == AIPC_AGAIN ? AIPC_FULL : status;
     uint64_t from = first_page(w.hole.offset), to = reach(&w, LEAST);
-    status = fetch(seg, from, to, &error);
-    if (status == AIPC_FULL && reach(&w, 0) < to) status = fetch(seg, from, to = reach(&w, 0), &error);
+    status = fetch(ctx->seg, from, to, &error);
+    if (status == AIPC_FULL && reach(&w, 0) < to) status = fetch(ctx->seg, from, to = reach(&w, 0), &error);
     aipc_status settled = settle(ctx, &w, status == AIPC_OK ? to : 0);
-    if (status != AIPC_OK) seg->error = error;
+    if (status != AIPC_OK) ctx->seg->error = error;
     return status == AIPC_OK ? settled : status;
+}
+
+aipc_status aipc_heap_make_room(aipc_ctx *ctx, uint64_t size, uint64_t alignment) {
+    return make_room(ctx, size, alignment, true);
+}
+aipc_status aipc_heap_try_make_room(aipc_ctx *ctx, uint64_t size, uint64_t alignment) {
+    return make_room(ctx, size, alignment, false);
 }
 
 /* ---- all that is no hole ------------------------------------------------------------------------- */

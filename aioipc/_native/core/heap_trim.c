@@ -133,7 +133,8 @@ static aipc_status step(aipc_ctx *ctx, aipc_trim *trim, bool *took, bool *more) 
         sound = enlarge(v, trim, more);
     } else {
         begin_pass(v, trim);
-        sound = make_hole(v, trim, took) && (*took || next_hole(v, trim, took, more));
+        sound = trim->again || make_hole(v, trim, took);
+        if (sound && !*took) sound = next_hole(v, trim, took, more);
     }
     return close_heap(ctx, v, sound ? AIPC_OK : AIPC_CORRUPT);
 }
@@ -141,12 +142,13 @@ static aipc_status step(aipc_ctx *ctx, aipc_trim *trim, bool *took, bool *more) 
 aipc_status aipc_trim_next(aipc_ctx *ctx, aipc_trim *trim) {
     if (ctx->seg->lent && ctx->seg->pages == AIPC_PAGES_KEPT) return AIPC_INVALID;
     bool took = false, more = true;
-    while (more) {
-        aipc_status status = step(ctx, trim, &took, &more);
-        if (status != AIPC_OK && took) (void)aipc_trim_done(ctx, trim);
-        if (status != AIPC_OK) return status;
-    }
-    return took ? AIPC_OK : AIPC_NOT_FOUND;
+    aipc_status status = AIPC_OK;
+    aipc_shield(ctx->seg, true); /* a signal handler might wait for the hole that is ours */
+    while (more && status == AIPC_OK) status = step(ctx, trim, &took, &more);
+    aipc_shield(ctx->seg, false);
+    if (status == AIPC_OK) return took ? AIPC_OK : AIPC_NOT_FOUND;
+    if (took) (void)aipc_trim_done(ctx, trim);
+    return status;
 }
 
 aipc_span aipc_hole_pages(const aipc_block_info *info) {

@@ -30,6 +30,7 @@ aipc_span aipc_hole_pages(const aipc_block_info *hole);
 aipc_status aipc_heap_back_all(aipc_seg *seg, int fd);
 
 typedef struct aipc_trim {
+    bool again;        /* set by the caller: no new holes; those that there are shall have no pages, so be all zeros */
     uint64_t pass;     /* 0: begins */
     uint64_t offset;   /* of the hole that is busy with us */
     uint64_t from, to; /* its pages */
@@ -48,5 +49,7 @@ aipc_status aipc_trim_done(aipc_ctx *ctx, const aipc_trim *trim);
  * would help, or the filesystem has no room.  AIPC_STALLED: a stopped process is at work on
  * the only one that would. */
 aipc_status aipc_heap_make_room(aipc_ctx *ctx, uint64_t size, uint64_t alignment);
+/* The same without waiting for anybody: AIPC_FULL too when somebody is at work on the only hole that would. */
+aipc_status aipc_heap_try_make_room(aipc_ctx *ctx, uint64_t size, uint64_t alignment);
 
 #endif

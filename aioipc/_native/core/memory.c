@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "holes.h"
 #include "retire.h"
 
 /* So many bytes are many. */
@@ -168,10 +169,22 @@ aipc_status aipc_resize(aipc_ctx *ctx, aipc_resizing *r, uint64_t alignment, boo
 }
 
 /* ---- all of it --------------------------------------------------------------------------------- */
+/* Holes without pages are zeros; a killed trimmer may have left some. */
+static aipc_status empty_holes(aipc_ctx *ctx) {
+    aipc_trim trim = {.again = true};
+    aipc_status status = AIPC_OK;
+    while (status == AIPC_OK && (status = aipc_trim_next(ctx, &trim)) == AIPC_OK) {
+        status = aipc_trim_punch(ctx->seg, &trim);
+        status = worse(status, aipc_trim_done(ctx, &trim));
+    }
+    return status == AIPC_NOT_FOUND || status == AIPC_INVALID ? AIPC_OK : status;
+}
+
 aipc_status aipc_zero_free_memory(aipc_ctx *ctx) {
     uint64_t *words[2], size = 0;
+    aipc_status status = empty_holes(ctx);
+    if (status != AIPC_OK) return status;
     if (!two_words(ctx, words)) return AIPC_AGAIN;
-    aipc_status status;
     for (int mine = 0;; mine ^= 1) {
         status = aipc_heap_zero_next(ctx, words[mine], words[mine ^ 1], &size);
         uint64_t block = aipc_load_relaxed64(words[mine ^ 1]);
@@ -183,7 +196,7 @@ aipc_status aipc_zero_free_memory(aipc_ctx *ctx) {
 }
 
 static bool is_internal(void *any, const aipc_block_info *block) {
-    bool users = (block->flags & AIPC_USED) != 0 && (block->flags & AIPC_PART) != AIPC_INTERNAL;
+    bool users = (block->flags & (AIPC_USED | AIPC_HOLE)) == AIPC_USED && (block->flags & AIPC_PART) != AIPC_INTERNAL;
     *(bool *)any |= users;
     return !users;
 }
