@@ -214,6 +214,27 @@ def test_free_pages_go_and_come_again(kind: Kind) -> None:
         assert segment.trim() > 6 * SIZE
 
 
+@each(TRIMMED)
+def test_trimmed_memory_is_free_memory_for_every_request(kind: Kind) -> None:
+    with kind.create(8 * SIZE) as segment:
+        for act in (segment.trim, segment.zero_free_memory, segment.trim):
+            act()
+            assert segment.all_memory_deallocated()
+        many = segment.allocate_many(10_000, 500)
+        segment.trim()
+        grown = segment.resize(many[-1], SIZE)
+        assert grown.size >= SIZE
+        assert bytes(grown) == bytes(grown.size)
+        segment.trim()
+        shared = [SharedDict(segment, str(i)) for i in range(300)]
+        for i, d in enumerate(shared):
+            d["k"] = bytes(i)
+        segment.deallocate_many([*many[:-1], grown])
+        for i, d in enumerate(shared):
+            assert d["k"] == bytes(i)
+        assert segment.check_sanity()
+
+
 @each(["external_buffer"])
 def test_a_buffer_has_no_pages_of_its_own(kind: Kind) -> None:
     with kind.create() as segment, pytest.raises(io.UnsupportedOperation, match="of its own"):
