@@ -24,7 +24,8 @@ class _Grow:
     is in the middle of growing it; io.UnsupportedOperation where the memory's size is fixed.
 
     By name, a segment that nobody has open may grow beyond its `max_size`, which becomes the new size;
-    SegmentInUseError when somebody has. Raises what `open` raises too, and creates nothing.
+    SegmentInUseError when somebody has. It takes `allow_other_owner=`, raises what `open` raises, and creates
+    nothing.
 
     Example::
 
@@ -35,7 +36,7 @@ class _Grow:
     """
 
     @overload
-    def __get__(self, segment: None, kind: "type[SegmentMemory]") -> Callable[[Any, int], int]: ...
+    def __get__(self, segment: None, kind: "type[SegmentMemory]") -> Callable[..., int]: ...
     @overload
     def __get__(self, segment: "SegmentMemory", kind: "type[SegmentMemory]") -> Callable[[int], int]: ...
     def __get__(self, segment: "SegmentMemory | None", kind: "type[SegmentMemory]") -> Callable[..., int]:
@@ -188,7 +189,7 @@ class SegmentMemory(OpenedSegment):
         return self._opening.block(self, handle, size)
 
     @classmethod
-    def _grow_by_name(cls, where: Any, extra: int) -> int:
+    def _grow_by_name(cls, where: Any, extra: int, *, allow_other_owner: bool = False) -> int:
         raise NotImplementedError
 
     def _grow(self, extra: int) -> int:

@@ -154,15 +154,15 @@ class NamedSegment(ManagedSegment):
         return copy
 
     @classmethod
-    def _grow_by_name(cls, where: Any, extra: int) -> int:
+    def _grow_by_name(cls, where: Any, extra: int, *, allow_other_owner: bool = False) -> int:
         pages = whole_pages(extra)
-        with cls.open(where) as segment:
+        with cls.open(where, allow_other_owner=allow_other_owner) as segment:
             wanted = segment.size + pages
             if wanted <= segment.max_size:
                 return segment.grow(pages)
             what = f"growing it beyond its max_size of {segment.max_size} bytes"
             _alone(segment, what, _core.raise_max, wanted)
-        with cls.open(where) as segment:
+        with cls.open(where, allow_other_owner=allow_other_owner) as segment:
             return segment.grow(pages)
 
     @classmethod

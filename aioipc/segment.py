@@ -77,7 +77,7 @@ class ManagedSegment(SegmentMemory, SegmentRoom, SegmentObjects):
         cls._cannot("remove")
 
     @classmethod
-    def _grow_by_name(cls, where: Any, extra: int) -> int:
+    def _grow_by_name(cls, where: Any, extra: int, *, allow_other_owner: bool = False) -> int:
         cls._cannot("grow")
 
     @classmethod

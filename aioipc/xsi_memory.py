@@ -120,7 +120,7 @@ class ManagedXSISharedMemory(NamedSegment):
         cls._cannot("shrink_to_fit")
 
     @classmethod
-    def _grow_by_name(cls, where: Any, extra: int) -> int:
+    def _grow_by_name(cls, where: Any, extra: int, *, allow_other_owner: bool = False) -> int:
         cls._cannot("grow")
 
     def _grow(self, extra: int) -> int:

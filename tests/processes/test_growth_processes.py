@@ -1,15 +1,17 @@
 """Processes that allocate, free, grow and trim in one segment while one of them is killed now and then."""
 
 import contextlib
+import itertools
 import os
 import random
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aioipc import ManagedSharedMemory, SegmentFullError, SharedDict
+from aioipc import ManagedMappedFile, ManagedSharedMemory, SegmentFullError, SharedDict
 from tests.support.forked import Forked, forked
 from tests.support.peers import Link
 
@@ -101,6 +103,46 @@ def test_growers_and_trimmers_are_killed(segment_name: str) -> None:
 @pytest.mark.slow
 def test_growers_and_trimmers_are_killed_for_long(segment_name: str) -> None:
     kill_for(60, segment_name, 8)
+
+
+def grow_and_trim(test: Link, name: str) -> None:
+    with ManagedSharedMemory.open(name) as segment:
+        shared = SharedDict[int, bytes](segment, "numbers")
+        test.send("at work")
+        for n in itertools.count():
+            with contextlib.suppress(SegmentFullError):
+                segment.grow(PAGE)
+            shared[n % 50] = bytes([n % 50]) * (n % 50) * 1000
+            if n % 7 == 0:
+                segment.trim()
+
+
+def test_copies_made_beside_growers_and_trimmers_are_whole(segment_name: str, tmp_path: Path) -> None:
+    with ManagedSharedMemory.create(segment_name, 4 * SIZE, max_size=MOST) as segment:
+        with (
+            forked(grow_and_trim, segment_name) as first,
+            forked(grow_and_trim, segment_name) as second,
+            ManagedSharedMemory.open_read_only(segment_name) as reader,
+        ):
+            assert first.receive() == second.receive() == "at work"
+            seen = reader.find(SharedDict, "numbers")
+            sizes = []
+            for i in range(8):
+                segment.snapshot(tmp_path / str(i))
+                with ManagedSharedMemory.open_copy_on_write(segment_name) as private:
+                    sizes.append(private.size)
+                    assert private.grow(PAGE) == sizes[-1] + PAGE
+                with ManagedMappedFile.open(tmp_path / str(i)) as copy:
+                    assert copy.check_sanity()
+                    whole(SharedDict[int, bytes](copy, "numbers").copy())
+                whole(seen.copy())
+            assert sizes == sorted(sizes)
+            assert sizes[-1] > 4 * SIZE
+        assert segment.check_sanity()
+
+
+def whole(numbers: dict[int, bytes]) -> None:
+    assert all(value == bytes([n]) * n * 1000 for n, value in numbers.items())
 
 
 def test_a_process_that_closed_its_descriptors_sees_the_growth(segment_name: str) -> None:
