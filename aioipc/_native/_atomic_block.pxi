@@ -236,6 +236,7 @@ cdef class AtomicBlockHandle(Lockable):
             return _take_back(attachment, block, mark) if failed else 0
         _end(attachment, failed or self.opening.closed)
         self.tell()
+        PyErr_CheckSignals()  # before pins go, and with them weak references: what is raised in their callbacks is lost
         if self.opening.closed and not failed:
             raise ClosedError("the segment was closed inside of its atomic block; all that the block did is taken back")
         return 0

@@ -23,8 +23,9 @@ from tests.support.peers import Link
 #: Where the short locks lie in the payloads of objects ...
 DICT = 0
 PUTTERS, GETTERS = 192 + 64, 192 + 1152 + 128
-#: ... and that of all waiters in the segment.
-WAITS = 192 + 4288 + 1152
+#: ... and those of the names, and of all waiters, in the segment.
+CATALOG = 192 + 4288
+WAITS = CATALOG + 1408
 
 _OBJECT, _STATE, _DESTROYED = 64, 40, 2
 _CONTENDED = 1
@@ -88,6 +89,12 @@ def _hold(test: Link, segment: ManagedSharedMemory, at: int) -> None:
             os.sched_yield()
     os.kill(parent, signal_number)
     test.receive()  # for ever
+
+
+def contended(segment: ManagedSharedMemory, at: int) -> bool:
+    """Whether somebody waits for the short lock at this place of the segment."""
+    with _memory(segment.name, "I") as words:
+        return bool(words[at // 4] & _CONTENDED)
 
 
 @contextmanager

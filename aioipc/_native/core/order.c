@@ -50,6 +50,7 @@ static aipc_status descend(aipc_seg *seg, const goal *g, uint64_t *links[AIPC_LE
     for (uint32_t level = AIPC_LEVELS; level-- > 0;) {
         for (;;) {
             uint64_t offset = aipc_load_relaxed64(&here.tower[level]);
+            if (level > 0) aipc_object_fetch(seg, aipc_load_relaxed64(&here.tower[level - 1])); /* what comes next, likely */
             if (offset == beyond) break; /* the end as well, at first */
             aipc_status status = step(seg, &here, level, &next);
             if (status != AIPC_OK) return status;
