@@ -1,5 +1,8 @@
 # Lists of names.  Part of _core.pyx.
 
+cdef enum:
+    LISTS = 10_000  # looks of a reader at all names, before it gives up
+
 @cython.final
 cdef class _Wanted:
     """Which objects a list is to have."""
@@ -86,7 +89,12 @@ def listed_seen(Reader reader not None, int kind, bytes prefix, bytes start, byt
             room.grow()
             holds = False
         elif not holds:
-            reader.look_again(&looks)
+            looks += 1
+            if looks > LISTS:
+                raise IPCError(f"listing objects: others have changed names during each of {LISTS} looks at all of them")
+            PyErr_CheckSignals()  # each look may take long
+            with nogil:
+                aipc_os_yield()
     check(reader.seg, status, "listing objects")
     return room.listed()
 
