@@ -56,9 +56,9 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "X": ("the words that say who reads and writes are damaged: it may be held for ever, or by two", _REMAKE),
     "S": ("the number of permits is beyond its limit", _REMAKE),
     "T": ("the word that says what a process has borrowed is damaged", _REMAKE),
-    **dict.fromkeys(
-        ("B1 owner", "B2 block", "B2 registrations", "B3 object", "B4"),
-        ("what an atomic block has registered is damaged: names may be missing, or stay hidden", _REPLACE),
+    "Y": (
+        "what an atomic block has registered is damaged: names may be missing, or stay hidden",
+        _REPLACE,
     ),
     "O": ("the sorted list of names is damaged: named_objects() may miss some, lookups do not", _REPLACE),
     "B": ("the count of those who have arrived is damaged: the others may wait for ever", _REMAKE),

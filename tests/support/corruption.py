@@ -81,6 +81,11 @@ def fill(segment: Any) -> list[int]:
         memoryview(segment.block(handle))[:] = (FILLER * 400)[: segment.block(handle).size]
     for handle in handles[::3]:
         segment.deallocate(segment.block(handle))
+    large = segment.allocate(30000)
+    for _ in range(4):
+        memoryview(segment.allocate(80, owned=True))[:] = FILLER * 10
+    segment.deallocate(large)
+    segment.trim()
     for n in range(40):
         Event(segment, f"event {n}")
     for n in range(0, 40, 2):
@@ -162,8 +167,10 @@ class Image:
 
     @classmethod
     def make(cls, path: Path, killed: bool) -> "Image":
+        index: Any = "ordered" if killed else "hash"
+        largest = SIZE + BEYOND
         with ManagedMappedFile.create(
-            path, SIZE, max_size=SIZE + BEYOND, participants=PARTICIPANTS
+            path, SIZE, max_size=largest, participants=PARTICIPANTS, index=index
         ) as segment:
             handles = fill(segment)
             words = cls._areas(segment)
@@ -266,6 +273,8 @@ def operations(segment: Any, handles: list[int]) -> Iterator[tuple[str, Callable
         lambda: sorted((kind, name, number) for kind, name, number, *_ in segment._attachment.objects()),
     )
     yield "holders", lambda: segment.holders() and None
+    yield "names", lambda: [one.name for one in segment.named_objects()]
+    yield "trim", lambda: segment.trim() and None
     yield "statistics", lambda: (segment.free_memory, segment.largest_free_block)
     for name in (f"event {n}" for n in range(0, 40, 7)):
         yield name, lambda name=name: segment.find(Event, name) is not None
@@ -280,12 +289,13 @@ def operations(segment: Any, handles: list[int]) -> Iterator[tuple[str, Callable
     yield "allocate", lambda: [segment.allocate(n * 97).size for n in range(40)]
     yield "fill", lambda: sum(1 for _ in iter(lambda: segment.try_allocate(2000), None))
     yield "free memory", lambda: segment.free_memory
+    yield "grow", lambda: (segment.grow(8192), segment.allocate(5000).size)
 
 
 def of_dict(find: Callable[[], Any]) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "dict read", lambda: [key in find() for key in KEYS]
     yield "dict list", lambda: (len(find()), list(find()), list(reversed(find())))
-    yield "dict get", lambda: [len(find()[key]) for key in find()]
+    yield "dict get", lambda: [find()[key] and None for key in find()]
     yield "dict write", lambda: [find().__setitem__(f"new {n}", n) for n in range(100)]
     yield "dict delete", lambda: [find().pop(key, 0) is None for key in KEYS]
     yield "dict left", lambda: (len(find()), list(find()))

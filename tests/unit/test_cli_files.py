@@ -19,6 +19,7 @@ from tests.support.sources import ROOT
 
 Spawn = Callable[..., Peer]
 SIZE = 1 << 20
+PYTHONPATH = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_map_without_a_terminal_that_has_blocks_is_ascii(segment_name: str) -> N
     with ManagedSharedMemory.create(segment_name, SIZE) as segment:
         segment.allocate(SIZE // 4)
         command = [sys.executable, "-m", "aioipc", "map", segment_name, "--width", "40"]
-        environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": PYTHONPATH}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.isascii()
     assert {*"".join(done.stdout.splitlines()[:16])} >= {".", "#", "%"}
@@ -255,7 +256,7 @@ def path_with_aioipc(tmp_path: Path) -> dict[str, str]:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m aioipc "$@"\n')
     program.chmod(0o755)
-    return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": PYTHONPATH}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")

@@ -103,8 +103,6 @@ static aipc_status check_stream(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_
     if (stream != NULL && ref->type == AIPC_TYPE_VECTOR_IO) { /* a log that is not empty belongs to who holds the lock */
         struct aipc_domain *domain = &((struct aipc_vector *)(void *)stream)->domain;
         aipc_status status = aipc_domain_lock(ctx, domain);
-        const aipc_fault *fault = &ctx->seg->fault;
-        if (status == AIPC_CORRUPT) aipc_report_add(report, fault->what, fault->offset, fault->found, fault->expected);
         if (status != AIPC_OK) return status;
         aipc_domain_unlock(ctx, domain);
     }
