@@ -283,6 +283,25 @@ def test_memory_is_deallocated_when_no_block_and_no_object_is_left(segment: Mana
     assert not segment.all_memory_deallocated()
 
 
+def test_what_was_trimmed_is_free_memory_like_other(segment: ManagedSharedMemory) -> None:
+    keep = filled(segment.allocate(200), 7)
+    free = segment.free_memory
+    assert segment.trim() > SIZE // 2
+    segment.zero_free_memory()
+    assert segment.free_memory == free
+    blocks = segment.allocate_many(40_000, 15)
+    for i, block in enumerate(blocks):
+        filled(block, i + 1)
+    assert all(begins(block, i + 1, 40_000) for i, block in enumerate(blocks))
+    segment.deallocate_many(blocks)
+    assert segment.trim() > SIZE // 2
+    larger = segment.resize(keep, 600_000)
+    assert begins(larger, 7, 200)
+    segment.deallocate(larger)
+    segment.trim()
+    assert segment.all_memory_deallocated()
+
+
 def test_usable_is_what_a_block_really_has(segment: ManagedSharedMemory) -> None:
     for n in range(0, 100, 7):
         for owned in (False, True):
