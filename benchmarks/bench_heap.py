@@ -39,53 +39,63 @@ def in_c(rounds: int, scale: bool) -> None:
     compare_programs("In C, processor time: allocate + deallocate", programs, rounds=rounds)
 
 
-def timed(turn: Callable[[], object], turns: int, parts: int = 1) -> Case:
-    """Nanoseconds of a turn, or of each of its parts."""
+def timed(body: Callable[[int], object]) -> Case:
+    """Nanoseconds of one of PAIRS calls."""
 
     def case() -> float:
         began = time.perf_counter_ns()
-        for _ in range(turns):
-            turn()
-        return (time.perf_counter_ns() - began) / (turns * parts)
+        for i in range(PAIRS):
+            body(i)
+        return (time.perf_counter_ns() - began) / PAIRS
 
     return case
 
 
-def pair(segment: ManagedSharedMemory, size: int) -> Case:
-    return timed(lambda: segment.deallocate(segment.allocate(size)), PAIRS)
+def many(segment: ManagedSharedMemory, one_by_one: bool) -> Case:
+    def case() -> float:
+        began = time.perf_counter_ns()
+        for _ in range(PAIRS // 100):
+            if one_by_one:
+                for block in [segment.allocate(100) for _ in range(100)]:
+                    segment.deallocate(block)
+            else:
+                segment.deallocate_many(segment.allocate_many(100, 100))
+        return (time.perf_counter_ns() - began) / PAIRS
 
-
-def one_by_one(segment: ManagedSharedMemory) -> None:
-    for block in [segment.allocate(100) for _ in range(100)]:
-        segment.deallocate(block)
+    return case
 
 
 def resized(segment: ManagedSharedMemory) -> Case:
-    def case() -> float:
-        block = segment.allocate(100)
-        began = time.perf_counter_ns()
-        for i in range(PAIRS):
-            block = segment.resize(block, 1000 if i % 2 else 100, shrink=True)
-        spent = time.perf_counter_ns() - began
-        segment.deallocate(block)
-        return spent / PAIRS
+    block = segment.allocate(100)
 
-    return case
+    def turn(i: int) -> None:
+        nonlocal block
+        block = segment.resize(block, 1000 if i % 2 else 100, shrink=True)
+
+    return timed(turn)
 
 
 def from_python(segment: ManagedSharedMemory, rounds: int) -> None:
-    together = timed(lambda: segment.deallocate_many(segment.allocate_many(100, 100)), PAIRS // 100, 100)
+    def pair(size: int) -> Case:
+        return timed(lambda _: segment.deallocate(segment.allocate(size)))
+
+    def anonymous_maps() -> float:
+        began = time.perf_counter_ns()
+        for _ in range(PAIRS // 50):
+            mmap.mmap(-1, 4096).close()
+        return (time.perf_counter_ns() - began) / (PAIRS // 50)
+
     compare(
         "From Python: allocate + deallocate, with its Block object",
         NANOSECONDS,
         {
-            "aioipc allocate + deallocate, 64 B": pair(segment, 64),
-            "aioipc allocate + deallocate, 4 KiB": pair(segment, 4096),
-            "100 x 100 B one by one, a block": timed(lambda: one_by_one(segment), PAIRS // 100, 100),
-            "allocate_many + deallocate_many, 100 x 100 B, a block": together,
+            "aioipc allocate + deallocate, 64 B": pair(64),
+            "aioipc allocate + deallocate, 4 KiB": pair(4096),
+            "100 x 100 B one by one, a block": many(segment, True),
+            "allocate_many + deallocate_many, 100 x 100 B, a block": many(segment, False),
             "resize in place, 100 to 1,000 B and back": resized(segment),
-            "bytearray(64), private": timed(lambda: bytearray(64), PAIRS),
-            "mmap.mmap(-1, 4096).close(), private": timed(lambda: mmap.mmap(-1, 4096).close(), PAIRS // 50),
+            "bytearray(64), private": timed(lambda _: bytearray(64)),
+            "mmap.mmap(-1, 4096).close(), private": anonymous_maps,
         },
         rounds=rounds,
     )

@@ -62,7 +62,7 @@ OUTPUT: dict[Run, list[str]] = {
         "the backup:  {'tea': 3, 'cake': 5}",
         "sound:       True",
     ],
-    ("22_memory.py",): [
+    ("23_memory.py",): [
         "found:     [0, 1, 4, 9, 16]",
         "larger:    True True 16",
         "all freed: True by tlsf",

@@ -1,4 +1,4 @@
-"""Raw memory: blocks that others find by their handles, many at once, larger later, and gone in time."""
+"""Raw memory: blocks that another process finds by their handles, many at once, larger later, then gone."""
 
 import multiprocessing
 import struct
@@ -26,8 +26,8 @@ def main() -> None:
 
         last = blocks.pop()
         larger = segment.resize(last, 4096)  # where it is, as there is room behind it
-        stayed = larger.handle == last.handle
-        print("larger:   ", larger.size >= 4096, stayed, struct.unpack_from("q", larger)[0])
+        (number,) = struct.unpack_from("q", larger)
+        print("larger:   ", larger.size >= 4096, larger.handle == last.handle, number)
 
         segment.deallocate_many([*blocks, larger])
         segment.zero_free_memory()  # nobody reads what was in them
