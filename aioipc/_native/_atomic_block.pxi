@@ -79,11 +79,11 @@ cdef int _end(Attachment attachment, bint failed) except -1:
     shield += 1
     try:
         status = enter_at_last(attachment.seg, &ctx)
-        attachment.open_block, attachment.block, attachment.unsettled = None, 0, True
         if status == AIPC_OK:
             if not failed:
-                status = aipc_block_commit(ctx, block.serial)
+                status = aipc_block_commit(ctx, block.serial)  # other threads may run here, and want the next one
             aipc_ctx_leave(ctx)
+        attachment.open_block, attachment.block = None, 0
         settled = _settle(attachment)
         if settled == AIPC_CORRUPT:
             status = settled
@@ -97,17 +97,16 @@ cdef aipc_status _settle(Attachment attachment) noexcept:
     """Settles a block that is over.  What a stopped process is in the way of stays, unseen by anybody, until this process
     asks for the next block, or leaves."""
     cdef aipc_ctx *ctx = NULL
-    cdef aipc_status status = AIPC_OK
-    if not attachment.unsettled:
-        return status
-    status = enter_at_last(attachment.seg, &ctx)
+    attachment.unsettled = False  # other threads may run: it is settled once, and what comes after it is not touched
+    cdef aipc_status status = enter_at_last(attachment.seg, &ctx)
     if status != AIPC_OK:
+        attachment.unsettled = True
         return status
     status = aipc_block_settle(ctx, attachment.seg.slot)
-    if status == AIPC_OK:
-        attachment.unsettled = False
-        if not aipc_lock_release_fast(attachment.seg, &attachment.seg.catalog.turn):
-            status = aipc_lock_release_slow(ctx, &attachment.seg.catalog.turn)
+    if status != AIPC_OK:
+        attachment.unsettled = True
+    elif not aipc_lock_release_fast(attachment.seg, &attachment.seg.catalog.turn):
+        status = aipc_lock_release_slow(ctx, &attachment.seg.catalog.turn)
     aipc_ctx_leave(ctx)
     return status
 
@@ -131,7 +130,8 @@ cdef class AtomicBlockHandle(Lockable):
     cdef bint reentered(self, object who) except -1:
         cdef _OpenBlock block = self.pin.attachment.open_block
         if block is None or block.who != who:
-            check(self.pin.seg, _settle(self.pin.attachment), "settling the atomic block that this process was in before")
+            if self.pin.attachment.unsettled:
+                check(self.pin.seg, _settle(self.pin.attachment), "settling the atomic block that this process was in before")
             return False
         block.marks.append(aipc_block_mark(self.pin.seg))
         return True

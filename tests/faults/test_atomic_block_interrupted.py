@@ -1,4 +1,4 @@
-"""No signal handler that raises cuts the end of an atomic block short."""
+"""Nothing cuts the end of a block short: no signal handler that raises, no thread that wants the next."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from aioipc import Event, Lock, ManagedSharedMemory
+from aioipc import Event, Lock, ManagedSharedMemory, WouldBlock
 from tests.support.blocks import names
 from tests.support.stalled import CATALOG, Holder, contended
 
@@ -74,3 +74,32 @@ def test_a_signal_does_not_keep_a_block_from_being_taken_back(segment: ManagedSh
     event = segment.find(Event, "old")
     assert event is not None
     event.set()
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_thread_that_wants_the_next_block_leaves_the_one_that_ends_alone(
+    segment: ManagedSharedMemory, failed: bool
+) -> None:
+    refused: list[type[Exception]] = []
+
+    def want() -> None:
+        while not contended(segment, CATALOG):
+            os.sched_yield()
+        try:
+            segment.atomic_nowait().__enter__()
+        except WouldBlock:
+            refused.append(WouldBlock)
+        holder.let_go()
+
+    thread = threading.Thread(target=want)
+    block = segment.atomic()
+    block.__enter__()
+    Lock(segment, "new")
+    holder = Holder(segment, CATALOG)
+    thread.start()
+    error = KeyError() if failed else None
+    block.__exit__(type(error) if error else None, error, None)
+    thread.join()
+    holder.discard()
+    assert refused == [WouldBlock]
+    assert names(segment) == ([] if failed else ["new"])
