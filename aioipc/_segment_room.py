@@ -43,7 +43,7 @@ class SegmentRoom(OpenedSegment):
     @property
     def waiting_for_memory(self) -> int:
         """Tasks and threads of all processes that wait in `allocate_when_free`."""
-        return self._attachment.allocators
+        return _core.allocators(self._attachment)
 
     def _allocating(self, n: int, alignment: int | None, owned: bool) -> "AllocateOperation":
         at = 16 if alignment is None else checked_size(alignment)

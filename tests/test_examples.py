@@ -30,7 +30,8 @@ OUTPUT: dict[Run, list[str]] = {
     ("10_start_together.py",): ["prepared 1 time, 4 led: 4 processes"],
     ("11_read_and_write.py",): ["200 writes, 0 torn reads"],
     ("12_condition.py",): ["sold 30 of 30"],
-    ("22_wait_for_memory.py",): ["12 frames of 256 KiB through 1024 KiB"],
+    ("23_pool.py",): ["read 500 of 1000, together 62375.0", "sound: True, still used: 0"],
+    ("24_wait_for_memory.py",): ["12 frames of 256 KiB through 1024 KiB"],
     **{("05_web_cache.py", loop): ["60 answers, 3 computations"] for loop in ("asyncio", "uvloop")},
     **{
         ("06_pipeline.py", loop): ["killed: 1", "results right: True", "delivered twice: [123]"]

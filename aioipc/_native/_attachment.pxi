@@ -150,12 +150,6 @@ cdef class Attachment:
         check(self.seg, status, "reading heap statistics")
         return stats.total_bytes, stats.free_bytes, stats.largest_free, stats.used_blocks
 
-    @property
-    def allocators(self) -> int:
-        """How many tasks and threads of all processes wait for memory."""
-        self.require()
-        return aipc_room_waiters(self.seg)
-
     def check_sanity(self):
         """Walks everything: (findings as (what, offset, found, expected), their number, counts as a dict)."""
         report = <aipc_report *>PyMem_RawCalloc(1, sizeof(aipc_report))

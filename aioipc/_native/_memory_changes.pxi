@@ -70,11 +70,15 @@ def deallocate_many(Opening opening not None, list blocks not None):
         raise NotFoundError(f"{blocks[freed]!r} was deallocated before, through another handle; so were the {freed} "
                             "blocks before it now, and those behind it are as they were")
     check(opening.attachment.seg, status, f"deallocating block {freed + 1} of {len(blocks)}")
+    if opening.attachment.allocating > 0:
+        _passed_on(opening.attachment)
 
 
 cdef int _of_this_segment(Opening opening, Block block, str what) except -1:
     if block.opening.attachment is not opening.attachment:
         raise ValueError("the block belongs to another segment")
+    if block.pool is not None:
+        raise ValueError(f"cannot {what} {block!r}: it is of {block.pool!r}")
     if block.exports > 0:
         raise BufferError(f"cannot {what} {block!r}: its buffer is in use; release the memoryviews first")
     return 0

@@ -82,3 +82,9 @@ def allocating(object segment, Opening opening not None, uint64_t size, uint64_t
     operation.opening, operation.attachment, operation.seg = opening, attachment, attachment.seg
     operation.segment, operation.size, operation.alignment, operation.owned = segment, size, alignment, owned
     return operation
+
+
+def allocators(Attachment attachment not None) -> int:
+    """How many tasks and threads of all processes wait for memory."""
+    attachment.require()
+    return aipc_room_waiters(attachment.seg)

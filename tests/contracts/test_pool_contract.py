@@ -148,6 +148,10 @@ def test_what_is_no_block_of_the_pool_is_refused(make: Make, segment: ManagedSha
             pool.deallocate(wrong)
     with pytest.raises(ValueError, match="deallocate it there"):
         segment.deallocate(block)
+    with pytest.raises(ValueError, match="it is of"):
+        segment.deallocate_many([block])
+    with pytest.raises(ValueError, match="it is of"):
+        segment.resize(block, 2 * SIZE)
     for handle in (
         0,
         1,
