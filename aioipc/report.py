@@ -70,6 +70,10 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "the messages of this queue are damaged: some may be lost, or come twice",
         f"take what can be taken; {_REMAKE}",
     ),
+    "Q7": (
+        "the limits or the codec of this queue are damaged: its messages may be read as what they are not",
+        _REMAKE,
+    ),
     "V": ("the length or the chunks of this stream are damaged", f"copy what can be read; {_REMAKE}"),
     "F": ("the layout that this struct or array says it has is damaged: it cannot be opened", _REMAKE),
 }

@@ -116,7 +116,7 @@ KEYS = [f"key {n}" for n in range(60)]
 def fill_containers(segment: Any) -> None:
     shared = SharedDict(segment, "dict")
     for n, key in enumerate(KEYS):
-        shared[key] = FILLER * (n % 5)
+        shared[key] = FILLER * (n % 5 + 1)
     for key in KEYS[::4]:
         del shared[key]
     queue = Queue(segment, "queue", codec="raw")
@@ -339,13 +339,19 @@ def of_primitives(segment: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def of_values(segment: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "struct", lambda: len(segment.find(Sample, "struct").other.tolist())
-    yield "pointer", lambda: segment.find(Sample, "struct").to.get() and None
+    yield "pointer", lambda: followed(segment)
     yield "array", lambda: len(segment.find(Array, "array").tolist())
-    yield "vector", lambda: len(segment.find(VectorIO, "vector").getvalue())
+    yield "vector", lambda: segment.find(VectorIO, "vector").getvalue() and None
     yield "vector write", lambda: segment.find(VectorIO, "vector").write(bytes(9000))
-    yield "buffer", lambda: len(segment.find(BufferIO, "buffer").getvalue())
+    yield "buffer", lambda: segment.find(BufferIO, "buffer").getvalue() and None
     for cls, name in ((SharedDict, "dict"), (Queue, "queue"), (VectorIO, "vector"), (Sample, "struct")):
         yield f"find {name}", lambda cls=cls, name=name: segment.find(cls, name) is not None
+
+
+def followed(segment: Any) -> None:
+    """A pointer is a value like others: it may lead to something, or to nothing any more."""
+    with contextlib.suppress(aioipc.NotFoundError):
+        segment.find(Sample, "struct").to.get()
 
 
 # What an operation may say of a primitive in any state.

@@ -204,7 +204,8 @@ struct aipc_queue {
     uint32_t state;      /* lock-free, seq_cst: bits are only ever set.  SHUTDOWN and DISCARD under in.domain: whoever
                             sees SHUTDOWN sees every message that was put before it */
     struct aipc_line getters, putters, joiners;
-    uint64_t reserved[9]; /* keeps the ends out of each other's cache lines, and of this one */
+    uint64_t seal;        /* immutable: of maxsize, max_bytes and codec (queue.h) */
+    uint64_t reserved[8]; /* keeps the ends out of each other's cache lines, and of this one */
     struct aipc_queue_in in;
     struct aipc_queue_out out;
     struct aipc_queue_holder holders[]; /* one for each slot of the segment */

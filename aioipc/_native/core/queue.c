@@ -10,6 +10,7 @@ void aipc_queue_init(void *image, const aipc_queue_options *options) {
     queue->maxsize = options->maxsize;
     queue->max_bytes = options->max_bytes;
     queue->codec = options->codec;
+    queue->seal = aipc_queue_seal(queue);
 }
 
 struct aipc_queue *aipc_queue_at(aipc_seg *seg, uint64_t payload, uint64_t size) {

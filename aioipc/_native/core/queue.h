@@ -31,12 +31,20 @@
  *       out.leases is the sum
  *   Q5  in.bytes - out.bytes is the payload of all queued messages
  *   Q6  every item and chunk is a PART block large enough, linked from one place
+ *   Q7  limits and codec are what was sealed when it was made
  */
 #ifndef AIPC_QUEUE_H
 #define AIPC_QUEUE_H
 
 #include "heap.h"
 #include "line.h"
+#include "seal.h"
+
+/* What aipc_queue.seal must be. */
+static inline uint64_t aipc_queue_seal(const struct aipc_queue *queue) {
+    uint64_t rest = queue->max_bytes * UINT64_C(0xbf58476d1ce4e5b9) ^ (uint64_t)queue->codec << 40 ^ queue->maxsize >> 48;
+    return aipc_seal(queue->maxsize, rest);
+}
 
 enum {
     AIPC_QUEUE_INLINE = 2048, /* bytes: larger messages get a block of their own */

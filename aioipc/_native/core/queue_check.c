@@ -113,6 +113,8 @@ static void check_counts(survey *s) {
 aipc_status aipc_queue_check(aipc_ctx *ctx, struct aipc_queue *queue, aipc_report *report) {
     aipc_seg *seg = ctx->seg;
     survey s = {.seg = seg, .queue = queue, .report = report};
+    if (queue->seal != aipc_queue_seal(queue))
+        aipc_report_add(report, "Q7 limits and codec of a queue", aipc_offset(seg, queue), queue->seal, aipc_queue_seal(queue));
     aipc_status status = aipc_domain_lock(ctx, &queue->in.domain);
     if (status != AIPC_OK) return status;
     s.in_count = aipc_load_relaxed64(&queue->in.count);
