@@ -30,7 +30,7 @@ OUTPUT: dict[Run, list[str]] = {
     ("10_start_together.py",): ["prepared 1 time, 4 led: 4 processes"],
     ("11_read_and_write.py",): ["200 writes, 0 torn reads"],
     ("12_condition.py",): ["sold 30 of 30"],
-    ("23_pool.py",): ["read 500 of 1000, together 62375.0", "sound: True, still used: 0"],
+    ("25_pool.py",): ["read 500 of 1000, together 62375.0", "sound: True, still used: 0"],
     ("24_wait_for_memory.py",): ["12 frames of 256 KiB through 1024 KiB"],
     **{("05_web_cache.py", loop): ["60 answers, 3 computations"] for loop in ("asyncio", "uvloop")},
     **{
@@ -71,6 +71,8 @@ OUTPUT: dict[Run, list[str]] = {
     ("21_memfd.py",): ["inherited: {'greeting': 'hello'}", "argument:  [0, 1, 4, 9, 16]"],
     ("22_grow.py",): [
         "full after 3 pages of 4 MiB",
+        "full after 11 pages of 12 MiB",
+        "full after 19 pages of 20 MiB",
         "20 pages in 28 MiB",
         "trimmed: more than 20 MiB: True, all of it still free: True",
         "shrunk to less than 1 MiB: True",
