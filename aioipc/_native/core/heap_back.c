@@ -22,7 +22,7 @@ static bool enough(view v, const work *w, const hole *h, bool *is, uint64_t *bus
     uint64_t limit = v.end - aipc_heap_reserve(v.end - v.seg->heap_begin, v.seg->participants);
     uint64_t sum = w->before, at = h->offset, header = get(v, at);
     hole next = *h;
-    for (int steps = 0; steps < FAR && sum < w->need; steps++) {
+    for (int steps = 0; steps < FAR && (steps == 0 || sum < w->need); steps++) { /* the hole itself in any case */
         uint64_t size = aipc_block_size(header), room = at < limit ? limit - at : 0;
         if ((header & AIPC_USED) != 0 && (aipc_block_flags(header) & AIPC_HOLE) == 0) break;
         if ((header & AIPC_USED) != 0) {
