@@ -76,7 +76,7 @@ static void *hammer(void *arg) {
 static void threads_grow_trim_and_allocate_at_once(void) {
     pthread_t threads[PARTICIPANTS * THREADS];
     aipc_report report;
-    rounds = harness_full() ? 20000 : 1500;
+    rounds = harness_full() ? 20000 : 6000;
     fixture_size = SIZE;
     fixture_max_size = MOST;
     fixture_create(&segs[0]);
