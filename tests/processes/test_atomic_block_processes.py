@@ -142,6 +142,20 @@ def test_what_a_dead_owner_had_touched_is_free_again(spawn: Spawn, segment: Mana
     Lock(segment, "new")
 
 
+@pytest.mark.parametrize("change", ["construct", "find_or_construct", "destroy"])
+def test_a_dead_owners_block_refuses_nobody(spawn: Spawn, segment: ManagedSharedMemory, change: str) -> None:
+    prepare(segment)
+    owner = spawn(stay, segment.name)
+    assert owner.receive() == "inside"
+    owner.kill()
+    {
+        "construct": lambda: segment.construct(Lock, "new"),
+        "find_or_construct": lambda: Lock(segment, "new"),
+        "destroy": lambda: segment.destroy(Lock, "gone"),
+    }[change]()
+    assert names(segment) == (["replaced"] if change == "destroy" else ["gone", "new", "replaced"])
+
+
 def test_a_stopped_owner_keeps_its_block_and_nobody_else_up(
     spawn: Spawn, segment: ManagedSharedMemory
 ) -> None:

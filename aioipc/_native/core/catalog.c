@@ -180,6 +180,10 @@ static aipc_status build(aipc_ctx *ctx, draft *d, aipc_object_ref *ref) {
     bool grown = false;
     for (int i = 0; status == AIPC_OK; i++) {
         status = place_locked(ctx, d, ref);
+        if (status == AIPC_PENDING && i < GROWTHS) {
+            status = aipc_block_refused(ctx);
+            continue;
+        }
         if (status != AIPC_AGAIN || i == GROWTHS) break;
         status = aipc_spare_get(ctx, &d->spare, d->spare.capacity);
         grown = true;

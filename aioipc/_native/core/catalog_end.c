@@ -171,7 +171,7 @@ static aipc_status destroy_living(aipc_ctx *ctx, const aipc_living *it, uint64_t
     return word != NULL ? mark_gone(ctx, it, word) : aipc_take_away(ctx->seg, it);
 }
 
-static aipc_status destroy_with(aipc_ctx *ctx, const aipc_object_ref *ref, uint64_t *word) {
+static aipc_status destroy_once(aipc_ctx *ctx, const aipc_object_ref *ref, uint64_t *word) {
     aipc_object_fetch(ctx->seg, ref->object); /* while nobody waits for it */
     aipc_status status = aipc_catalog_lock(ctx);
     if (status != AIPC_OK) return status;
@@ -180,6 +180,16 @@ static aipc_status destroy_with(aipc_ctx *ctx, const aipc_object_ref *ref, uint6
     if (status == AIPC_OK) status = destroy_living(ctx, &now, word);
     if (status == AIPC_OK) return aipc_collect_and_unlock(ctx, 0);
     aipc_catalog_unlock(ctx);
+    return status;
+}
+
+static aipc_status destroy_with(aipc_ctx *ctx, const aipc_object_ref *ref, uint64_t *word) {
+    enum { TRIES = 4 }; /* blocks of the dead in the way, one after the other */
+    aipc_status status = destroy_once(ctx, ref, word);
+    for (int i = 0; i < TRIES && status == AIPC_PENDING; i++) {
+        status = aipc_block_refused(ctx);
+        if (status == AIPC_OK) status = destroy_once(ctx, ref, word);
+    }
     return status;
 }
 

@@ -2,6 +2,7 @@
 
 #include "catalog_parts.h"
 #include "holdings.h"
+#include "participants.h"
 
 static bool is_open(uint64_t epoch) { return (epoch & 1) != 0; }
 static uint32_t slot_of(uint64_t identity) { return (uint32_t)(identity >> 20 & 0xfff); }
@@ -40,6 +41,18 @@ aipc_status aipc_block_commit(aipc_ctx *ctx, uint64_t serial) {
     ctx->block = 0;
     aipc_catalog_unlock(ctx);
     return status;
+}
+
+aipc_status aipc_block_refused(aipc_ctx *ctx) {
+    aipc_seg *seg = ctx->seg;
+    uint64_t owner = aipc_load_relaxed64(&seg->catalog->owner); /* a hint */
+    uint32_t slot = slot_of(owner), generation;
+    if (owner == 0) return AIPC_OK;
+    if (slot == seg->slot || slot >= seg->participants) return AIPC_PENDING;
+    aipc_status status = aipc_participant_test(seg, slot, &generation);
+    if (status == AIPC_NOT_FOUND) status = seg->recover(ctx, slot, generation);
+    else if (status == AIPC_OK) return AIPC_PENDING;
+    return status == AIPC_AGAIN ? AIPC_PENDING : status;
 }
 
 /* ---- settling ------------------------------------------------------------------------------------ */

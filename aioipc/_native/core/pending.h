@@ -51,6 +51,9 @@ aipc_status aipc_block_back_to(aipc_ctx *ctx, uint64_t mark);
  * recovery, a dead participant's.  May be repeated from anywhere. */
 aipc_status aipc_block_settle(aipc_ctx *ctx, uint32_t slot);
 
+/* After AIPC_PENDING: AIPC_OK when the block is over, since its owner was dead and is recovered now: try again. */
+aipc_status aipc_block_refused(aipc_ctx *ctx);
+
 /* Under the lock: AIPC_NOT_OWNER when an operation claims to be part of a block that is not open. */
 static inline aipc_status aipc_block_mine(const aipc_ctx *ctx) {
     const struct aipc_catalog *catalog = ctx->seg->catalog;
