@@ -24,8 +24,6 @@ CORE_LEVELS = (
     {"heap"},
     {"header", "retire"},
     {"barrier", "condition", "dict", "grow", "holdings", "pool", "rwlock", "stream"},
-    {"catalog", "event", "limiter", "lock", "queue", "semaphore"},
-    {"barrier", "condition", "dict", "holdings", "line", "rwlock", "stream"},
     {"catalog", "event", "limiter", "lock", "memory", "queue", "semaphore"},
     {"pointer", "types"},
     {"quiesce", "reader"},

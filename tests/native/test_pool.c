@@ -40,6 +40,23 @@ static void idle_chunks_beyond_the_limit_are_freed(void) {
     sync_end();
 }
 
+/* More than can be on their way at once. */
+static void many_chunks_that_become_idle_at_once_are_freed(void) {
+    enum { LOTS = 40 };
+    aipc_pool_node nodes[LOTS];
+    uint32_t got, given;
+    struct aipc_pool image;
+    aipc_pool_init(&image, POOL_SIZE, 1, 2, 0, 0);
+    sync_make(1, AIPC_TYPE_POOL, &image, sizeof image, sizeof image);
+    pool_see(0);
+    OK(aipc_pool_take(ctxs[0], &views[0], nodes, LOTS, &got));
+    CHECK_EQ(pool_stats(0).chunks, LOTS);
+    OK(aipc_pool_give(ctxs[0], &views[0], nodes, LOTS, &given));
+    CHECK_EQ(given, LOTS);
+    CHECK_EQ(pool_stats(0).chunks, 2);
+    sync_end();
+}
+
 static void half_used_chunks_are_filled_first(void) {
     uint64_t nodes[MANY];
     pool_make(1, 0, 0);
@@ -288,6 +305,7 @@ static void random_damage_stops_nobody(void) {
 int main(void) {
     RUN(nodes_are_apart_and_come_back);
     RUN(idle_chunks_beyond_the_limit_are_freed);
+    RUN(many_chunks_that_become_idle_at_once_are_freed);
     RUN(half_used_chunks_are_filled_first);
     RUN(what_is_no_node_is_refused);
     RUN(another_pools_node_is_refused);

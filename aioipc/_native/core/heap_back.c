@@ -125,7 +125,7 @@ static aipc_status settle(aipc_ctx *ctx, const work *w, uint64_t to) {
     }
     aipc_shield(ctx->seg, false);
     wake_waiting(ctx->seg);
-    aipc_room_made(ctx);
+    if (to != 0) aipc_room_made(ctx); /* else who waits for room, and got none here, would wake itself for ever */
     return status;
 }
 

@@ -296,9 +296,11 @@ static aipc_status give_some(aipc_ctx *ctx, const aipc_pool_view *view, const ai
 
 aipc_status aipc_pool_give(aipc_ctx *ctx, const aipc_pool_view *view, const aipc_pool_node *nodes, uint32_t count, uint32_t *given) {
     aipc_status status = AIPC_OK;
+    uint64_t freed;
     *given = 0;
     while (*given < count && status == AIPC_OK) status = give_some(ctx, view, nodes, count, given);
-    return status;
+    if (status != AIPC_OK || aipc_load_relaxed64(&view->pool->idle_count) <= view->max_idle) return status;
+    return aipc_pool_trim(ctx, view, view->max_idle, &freed); /* more chunks became idle than there are orphan words */
 }
 
 uint64_t aipc_pool_hand(aipc_seg *seg, const aipc_pool_view *view, const aipc_pool_node *node) {
