@@ -82,8 +82,6 @@ def fill(segment: Any) -> list[int]:
     for handle in handles[::3]:
         segment.deallocate(segment.block(handle))
     large = segment.allocate(30000)
-    for _ in range(4):
-        memoryview(segment.allocate(80, owned=True))[:] = FILLER * 10
     segment.deallocate(large)
     segment.trim()
     for n in range(40):
@@ -145,6 +143,7 @@ def hold_until_killed(path: str, ready: int) -> None:
     queue.blocking.lease().__enter__()
     queue.get_nowait()
     view = SharedDict(segment, "dict").view(KEYS[3])
+    memoryview(segment.allocate(80, owned=True))[:] = FILLER * 10
     lock = segment.find(Lock, unique_instance)
     lock.blocking.acquire()
     for _ in range(2):
@@ -173,6 +172,7 @@ class Image:
             path, SIZE, max_size=largest, participants=PARTICIPANTS, index=index
         ) as segment:
             handles = fill(segment)
+        with ManagedMappedFile.open(path) as segment:  # what its maker had has been given back
             words = cls._areas(segment)
         if killed:
             _kill_a_holder(str(path))
