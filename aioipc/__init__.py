@@ -69,6 +69,8 @@ from .segment import ManagedSegment, Participant
 from .semaphore import BlockingSemaphore, BoundedSemaphore, Semaphore, SemaphoreStatistics
 from .shared_dict import MISSING, DictStatistics, SharedDict
 from .shared_memory import ManagedSharedMemory
+from .shared_pointers import IntrusivePtr, SharedPtr, WeakPtr
+from .sole_pointers import ScopedPtr, UniqueField, UniquePtr
 from .streams import BufferIO, VectorIO
 from .structs import (
     FieldType,
@@ -199,7 +201,14 @@ __all__ = [
     "AtomicUInt32",
     "AtomicBool",
     "AtomicFlag",
+    # pointers
     "OffsetPtr",
+    "SharedPtr",
+    "WeakPtr",
+    "UniquePtr",
+    "UniqueField",
+    "ScopedPtr",
+    "IntrusivePtr",
     # streams
     "Pool",
     "AdaptivePool",

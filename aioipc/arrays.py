@@ -73,7 +73,7 @@ def parsed(text: str) -> FieldType | None:
         return _core.Scalar(_CODES.get(code, text))
     if fixed := re.fullmatch(r"S([1-9]\d{0,8})|fixed_(bytes|str)\[([1-9]\d{0,8})\]", code):
         return _core.FixedType(fixed[2] == "str", int(fixed[1] or fixed[3]))
-    return field_type(known_type(_core.struct_type(text.encode())))
+    return field_type(known_type(_core.struct_type(text.encode(), b"")))
 
 
 class Array(Items[T]):
@@ -125,6 +125,8 @@ class Array(Items[T]):
         plain = name if isinstance(name, New) else New(name, must=False)
         if plain.count not in (None, 1) or plain.each is not None:
             raise TypeError("there are no arrays of Array: give it a shape")
+        if wanted.owns:
+            raise TypeError(f"{wanted.text} has pointers that own: construct the structs, with count=")
         head = _core.described_head(wanted.text.encode(), wanted.size)
         self._attach_several(segment, plain, len(head) + wanted.size, 1, head)
         self._learn(wanted)

@@ -23,6 +23,7 @@ _WORDS: Final = {
     "waiting": "waits for {}",
     "handle": "has a handle on {}",
     "block": "owns {}",
+    "share": "shares {}",
     "view": "looks at {}",
     "atomic": "has {} open",
     "constructs": "constructs {} in its atomic block",
@@ -45,10 +46,10 @@ class Holder:
     what: str
     """What of it: "lock" (Lock, RLock, a Condition's own), "once", "leader", "read", "write", "upgradable"
     (RWLock), "token" (CapacityLimiter), "lease", "unfinished" (taken from a Queue, not reported done),
-    "waiting", "handle" (on an object: its memory stays), "block" (memory that goes with its owner), "view"
-    (of a value), "atomic" (`segment.atomic()`), and what is done to objects there: "constructs", "destroys";
-    "core lock" (a stopped process in the middle of a change), "holding" (anything else that comes back when
-    its process dies)."""
+    "waiting", "handle" (on an object: its memory stays), "block" (memory that goes with its owner), "share"
+    (of an object, which goes with the last), "view" (of a value), "atomic" (`segment.atomic()`), and what is
+    done to objects there: "constructs", "destroys"; "core lock" (a stopped process in the middle of
+    a change), "holding" (anything else that comes back when its process dies)."""
     pid: int | None
     """In the process's own pid namespace; None: it is dead and was cleaned up after, its lock abandoned."""
     alive: bool

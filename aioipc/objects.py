@@ -46,7 +46,7 @@ class New:
     """Wraps the name of an object with more that is wanted of it than its type's own arguments say.
 
     `must`: it must not exist yet.  `count`: so many elements; None: as many as there are, or one.
-    `each`: what each of them starts with.
+    `each`: what each of them starts with.  `how`: a share of this kind is wanted too, in `share`.
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class New:
         *,
         must: bool = True,
         each: Sequence[Any] | None = None,
+        how: int = 0,
     ) -> None:
-        self.name, self.count, self.must, self.each = name, count, must, each
+        self.name, self.count, self.must, self.each, self.how = name, count, must, each, how
+        self.share: _core.Share | None = None
 
 
 def register(cls: "type[SharedObject]", *, latest: bool = False) -> None:
@@ -127,22 +129,32 @@ class SharedObject(_core.Handle):
         return self._attach_several(segment, wanted, self._payload_size(segment), wanted.count or 1, initial)
 
     def _attach_several(
-        self, segment: "ManagedSegment", wanted: New, size: int, count: int, initial: bytes | None
+        self,
+        segment: "ManagedSegment",
+        wanted: New,
+        size: int,
+        count: int,
+        initial: bytes | None,
+        words: bytes = b"",
     ) -> bool:
-        """The same for `count` elements, which take `size` bytes together."""
+        """The same for `count` elements, which take `size` bytes together, and own what `words` lead to."""
         plain = wanted.name
         kind, key = encode_name(type(self), plain)
         attachment = segment._opening_checked().attachment
         if kind == _core.ANONYMOUS or wanted.must:
-            pin = attachment.construct(kind, key, self._type, size, count, initial)
-            if pin is None:
+            made = attachment.construct(kind, key, self._type, size, count, initial, words, wanted.how)
+            if made is None:
                 raise AlreadyExistsError(
                     f"{plain!r} exists already in {segment!r}; use find() or find_or_construct()"
                 )
             created = True
         else:
-            pin, created = attachment.find_or_construct(kind, key, self._type, size, count, initial)
-        self._bind(segment, segment._opening, self._fitting(pin, plain))
+            made, created = attachment.find_or_construct(
+                kind, key, self._type, size, count, initial, words, wanted.how
+            )
+        if isinstance(made, _core.Share):
+            wanted.share, made = made, made.pin
+        self._bind(segment, segment._opening, self._fitting(made, plain))
         return created
 
     def _find_or_refuse(self, segment: "ManagedSegment", name: "ObjectName | New", needed: str) -> None:

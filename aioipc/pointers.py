@@ -8,6 +8,9 @@ from .errors import NotFoundError, TypeMismatchError
 from .objects import SharedObject, known_type, type_name_of
 from .places import PlacedObject
 
+if TYPE_CHECKING:
+    from .segment import ManagedSegment
+
 __all__ = ["OffsetPtr"]
 
 T = TypeVar("T")
@@ -51,19 +54,13 @@ class OffsetPtr(PlacedObject, _core.PointerHandle, Generic[T]):
         if found is None:
             return None
         declared = typing.get_origin(self.target) or self.target
-        target: T = self._block(found, declared) if isinstance(found, int) else self._object(found, declared)
+        where = self._place()
+        target: T = (
+            self._block(found, declared)
+            if isinstance(found, int)
+            else handle_on(self.segment, found, declared, where)
+        )
         return target
-
-    def _object(self, pin: _core.Pin, declared: Any) -> Any:
-        actual, wanted = type_name_of(pin), _name(declared)
-        if wanted is not None and actual != wanted:
-            raise TypeMismatchError(f"{self._place()} leads to a {actual}, not to a {wanted}")
-        cls = declared if _is_shared(declared) else known_type(pin.type)
-        if cls is None:
-            raise TypeMismatchError(
-                f"{self._place()} leads to a {actual}, which this process does not declare"
-            )
-        return cls._of(self.segment, cls._fitting(pin, self._place()))
 
     def _block(self, handle: int, declared: Any) -> Any:
         if _name(declared) not in (None, "Block"):
@@ -84,6 +81,18 @@ class OffsetPtr(PlacedObject, _core.PointerHandle, Generic[T]):
         def __get__(self, instance: object, owner: Any = None) -> Self: ...
         def __set__(self, instance: Any, value: "T | OffsetPtr[T] | None") -> None: ...
         def set(self, value: "T | OffsetPtr[T] | None") -> None: ...
+
+
+def handle_on(segment: "ManagedSegment", pin: _core.Pin, declared: Any, where: str) -> Any:
+    """A handle on what a pointer leads to; TypeMismatchError when it is of another type than declared."""
+    declared = typing.get_origin(declared) or declared
+    actual, wanted = type_name_of(pin), _name(declared)
+    if wanted is not None and actual != wanted:
+        raise TypeMismatchError(f"{where} leads to a {actual}, not to a {wanted}")
+    cls = declared if _is_shared(declared) else known_type(pin.type)
+    if cls is None:
+        raise TypeMismatchError(f"{where} leads to a {actual}, which this process does not declare")
+    return cls._of(segment, cls._fitting(pin, where))
 
 
 def _is_shared(declared: Any) -> bool:

@@ -134,7 +134,7 @@ class ReadOnlyAtomic(_ReadOnlyPlace):
 
 
 class ReadOnlyPointer(_ReadOnlyPlace):
-    """An OffsetPtr that is only followed."""
+    """A pointer in a Struct, which owns what it leads to or not, that is only followed."""
 
     _model = OffsetPtr
 
@@ -194,4 +194,5 @@ def _struct_type(cls: type[Struct], seen: _core.Seen, name: ObjectName) -> _core
 _core.show_seen_as(_core.StructType, ReadOnlyStruct)
 _core.show_seen_as(_core.ArrayType, ReadOnlyArray)
 _core.show_seen_as(_core.AtomicType, ReadOnlyAtomic)
-_core.show_seen_as(_core.PointerType, ReadOnlyPointer)
+for _pointer in (_core.PointerType, _core.OwnerType, _core.WeakType):
+    _core.show_seen_as(_pointer, ReadOnlyPointer)

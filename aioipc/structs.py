@@ -63,6 +63,7 @@ else:
     float32, float64 = _core.Scalar("float32"), _core.Scalar("float64")
     fixed_bytes, fixed_str = _Fixed(False), _Fixed(True)
 
+_POINTERS = (_core.PointerType, _core.OwnerType, _core.WeakType)
 _HINTS = {int: "int64", float: "float64", bool: "bool_", str: "fixed_str[32]", bytes: "fixed_bytes[32]"}
 
 
@@ -73,8 +74,8 @@ def field_type(annotation: Any) -> FieldType | None:
     if get_origin(annotation) is Annotated:
         return next(filter(None, map(field_type, get_args(annotation)[1:])), None)
     found = getattr(annotation, "_field_type", None)
-    if isinstance(found, _core.PointerType) and get_args(annotation):
-        return _core.PointerType(found.cls, get_args(annotation)[0])
+    if isinstance(found, _POINTERS) and get_args(annotation):
+        return found.aimed(get_args(annotation)[0])
     return found if isinstance(found, FieldType) else None
 
 
@@ -120,7 +121,7 @@ class _StructMeta(type):
         for field in layout.fields:
             setattr(cls, field.name, field)
         cls._field_type, layout.cls = layout, cls
-        cls._type = _core.struct_type(layout.text.encode())
+        cls._type = _core.struct_type(layout.text.encode(), layout.owners)
         register(cls, latest=True)
 
 
@@ -133,7 +134,8 @@ class Struct(PlacedObject, _core.StructHandle, metaclass=_StructMeta):
 
     A field is a number (`int8` to `uint64`, `float32`, `float64`, `bool_`), room for `fixed_bytes[32]` or
     `fixed_str[32]` (that many bytes of UTF-8), another Struct, an atomic number, or an array of such:
-    `float64[16]`, `float64[3, 4]`, `Tick[8]`.  They lie as in C, each at a multiple of its alignment.
+    `float64[16]`, `float64[3, 4]`, `Tick[8]`; or a pointer: OffsetPtr, SharedPtr, WeakPtr, UniquePtr.  They
+    lie as in C, each at a multiple of its alignment.
 
     Reading and writing a field reads and writes shared memory in place.  One number is one access of the
     processor: never half of it, also when the writer is killed.  What has more bytes (text, bytes, several
@@ -169,8 +171,9 @@ class Struct(PlacedObject, _core.StructHandle, metaclass=_StructMeta):
             raise TypeError("Struct has no fields: subclass it, and annotate them")
         wanted = name if isinstance(name, New) else New(name, must=False)
         count, initial = self._initial(segment, layout, wanted, fields)
-        head = _core.described_head(layout.text.encode(), layout.size)
-        if not self._attach_several(segment, wanted, len(head) + count * layout.size, count, head + initial):
+        head = _core.described_head(layout.text.encode(), layout.size, layout.owners)
+        size, words = len(head) + count * layout.size, layout.words(initial)
+        if not self._attach_several(segment, wanted, size, count, head + initial, words):
             self._check_count(wanted)
 
     def _initial(

@@ -24,8 +24,11 @@ CORE_LEVELS = (
     {"heap"},
     {"header", "retire"},
     {"barrier", "condition", "dict", "grow", "holdings", "pool", "rwlock", "stream"},
+    {"heap", "registry", "watch"},
+    {"header", "retire", "waiters"},
+    {"barrier", "condition", "dict", "grow", "holdings", "line", "rwlock", "stream"},
     {"catalog", "event", "limiter", "lock", "memory", "queue", "semaphore"},
-    {"pointer", "types"},
+    {"types"},
     {"quiesce", "reader"},
     {"recovery"},
     {"check", "holders", "where"},
@@ -46,6 +49,8 @@ CORE_PARTS = {
     "order": "catalog",  # the ordered index
     "pending": "catalog",  # atomic blocks
     "pool_check": "pool",
+    "pointer": "catalog",  # what words lead to objects
+    **dict.fromkeys(("shares", "shares_check", "shares_shed"), "catalog"),  # who owns objects
     "queue_check": "queue",
     "queue_holders": "queue",
     "queue_lease": "queue",
@@ -102,8 +107,9 @@ PYTHON_LEVELS = (
     {"leader", "once", "rlock"},  # kinds of locks
     {"condition"},
     {"atomics", "items", "pointers"},
-    {"structs"},
-    {"arrays"},
+    {"owners", "structs"},
+    {"arrays", "shared_pointers"},
+    {"sole_pointers"},
     {"read_only_places", "read_only_primitives"},
     {"private_memory", "read_only"},
     {"anonymous_memory", "named_segment"},

@@ -176,18 +176,23 @@ cdef class Attachment:
 
     # --- objects
 
-    def construct(self, int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial):
-        """A Pin on a new object; None when the name is taken.  `initial`: its first bytes; the rest is zero."""
+    def construct(self, int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial,
+                  bytes words=b"", uint32_t shares=0):
+        """A Pin on a new object, or a Share of it (`shares`: how); None when the name is taken.
+
+        `initial`: its first bytes; the rest is zero.  `words`: what it owns.  With those, or a share, no block's part.
+        """
         cdef aipc_object_spec spec = _spec(kind, name, type, size, count, initial)
+        _own(&spec, words, shares)
         cdef aipc_object_ref ref
-        cdef aipc_ctx *ctx = self.enter_block()
+        cdef aipc_ctx *ctx = self.enter_block() if shares == 0 and not words else self.enter()
         cdef bint inside = ctx.block != 0
         cdef aipc_status status = aipc_construct(ctx, &spec, &ref)
         aipc_ctx_leave(ctx)
         if status == AIPC_EXISTS:
             return None
         self.check_space(status, size, "constructing")
-        return self.touched(self.pinned(&ref), inside)
+        return self.touched(self.pinned(&ref), inside) if shares == 0 else _share_of(self, &ref)
 
     def find(self, int kind, bytes name):
         """A Pin on the object of this name; None when there is none."""
@@ -200,16 +205,19 @@ cdef class Attachment:
         return self.pin(status, &ref)
 
     def find_or_construct(self, int kind, bytes name, uint64_t type, uint64_t size, uint32_t count,
-                          bytes initial):
-        """(Pin, whether this call constructed it)."""
+                          bytes initial, bytes words=b"", uint32_t shares=0):
+        """(Pin or Share, whether this call constructed it)."""
         cdef aipc_object_spec spec = _spec(kind, name, type, size, count, initial)
+        _own(&spec, words, shares)
         cdef aipc_object_ref ref
         cdef cbool created = False
-        cdef aipc_ctx *ctx = self.enter_block()
+        cdef aipc_ctx *ctx = self.enter_block() if shares == 0 and not words else self.enter()
         cdef bint inside = ctx.block != 0
         cdef aipc_status status = aipc_find_or_construct(ctx, &spec, &ref, &created)
         aipc_ctx_leave(ctx)
         self.check_space(status, size, "finding or constructing")
+        if shares != 0:
+            return _share_of(self, &ref), bool(created)
         return self.touched(self.pinned(&ref), inside and created), bool(created)
 
     def object_at(self, uint64_t offset, uint64_t serial):
@@ -419,15 +427,3 @@ cdef aipc_status enter_at_last(aipc_seg *seg, aipc_ctx **ctx) noexcept:
             aipc_os_yield()
         status = aipc_ctx_enter(seg, ctx)
     return status
-
-
-cdef aipc_object_spec _spec(int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial):
-    """Borrows name and initial."""
-    cdef aipc_object_spec spec
-    if initial is not None and <uint64_t>len(initial) > size:
-        raise ValueError("initial is longer than size")
-    spec.kind, spec.name, spec.name_size = kind, <const char *>name, len(name)
-    spec.type, spec.size, spec.count = type, size, count
-    spec.initial = NULL if initial is None else <const void *><const char *>initial
-    spec.zeros = size if initial is None else size - len(initial)
-    return spec

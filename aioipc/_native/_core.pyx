@@ -35,6 +35,7 @@ from aioipc._native.c_core cimport *
 from aioipc._native.c_heap cimport *
 from aioipc._native.c_names cimport *
 from aioipc._native.c_pool cimport *
+from aioipc._native.c_places cimport *
 from aioipc._native.c_sync cimport *
 
 cdef extern from "Python.h":
@@ -42,6 +43,7 @@ cdef extern from "Python.h":
 
 import mmap
 import sys
+from array import array as _array
 from weakref import WeakValueDictionary, ref as weakref
 from collections.abc import Mapping
 from functools import reduce as _reduce
@@ -326,6 +328,8 @@ include "_struct.pxi"
 include "_atomic.pxi"
 include "_pointer.pxi"
 include "_pool.pxi"
+include "_shares.pxi"
+include "_owners.pxi"
 include "_stream.pxi"
 include "_holders.pxi"
 include "_map.pxi"

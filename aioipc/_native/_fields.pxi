@@ -28,6 +28,19 @@ cdef class FieldType:
         """Changes what is at `memory`, in the segment `home` or on its way there."""
         raise NotImplementedError
 
+    cdef int assign(self, Place owner, uint8_t *memory, object value) except -1:
+        """The same in a part of an object."""
+        return self.store(owner.pin.attachment, memory, value)
+
+    cdef tuple owned(self):
+        """Where owning words lie in it (shares.h)."""
+        return ()
+
+    @property
+    def owns(self) -> bool:
+        """Whether objects are owned by it."""
+        return len(self.owned()) > 0
+
     def pack(self, Attachment home not None, value) -> bytes:
         """The bytes of a value, which is or will be in this segment."""
         cdef bytes room = bytes(self.size)
@@ -224,6 +237,12 @@ cdef class ArrayType(FieldType):
 
     def __getitem__(self, shape):
         raise TypeError(f"give all dimensions at once: {self.item.text}[3, 4]")
+
+    cdef tuple owned(self):
+        places = self.item.owned()
+        if len(places) * self.count > AIPC_OWNERS_MAX:
+            raise ValueError(f"{self.text}: a struct has at most {AIPC_OWNERS_MAX} pointers that own")
+        return tuple([place + i * self.item.size for i in range(self.count) for place in places]) if places else ()
 
     cdef object load(self, Place owner, uint8_t *memory, object key):
         view = _new_handle(_items_class, ())

@@ -79,6 +79,8 @@ cdef class Pin:
             return True
         if status == AIPC_NOT_FOUND and not self.gone():
             return False
+        if status == AIPC_NOT_OWNER:
+            raise NotOwnerError("the object belongs to the pointers that own it, and goes with the last of them")
         if status != AIPC_NOT_FOUND:  # else whoever destroyed it may have died before it could tell
             check(self.seg, status, "destroying an object")
         shield += 1
@@ -167,3 +169,21 @@ cdef class Handle:
         if self.pin is None:
             return object.__hash__(self)
         return hash((id(self.pin.attachment), self.pin.serial))
+
+
+cdef aipc_object_spec _spec(int kind, bytes name, uint64_t type, uint64_t size, uint32_t count, bytes initial):
+    """Borrows name and initial."""
+    cdef aipc_object_spec spec
+    if initial is not None and <uint64_t>len(initial) > size:
+        raise ValueError("initial is longer than size")
+    spec.kind, spec.name, spec.name_size = kind, <const char *>name, len(name)
+    spec.type, spec.size, spec.count = type, size, count
+    spec.initial = NULL if initial is None else <const void *><const char *>initial
+    spec.zeros = size if initial is None else size - len(initial)
+    _own(&spec, b"", 0)
+    return spec
+
+
+cdef void _own(aipc_object_spec *spec, bytes words, uint32_t shares) noexcept:
+    """What the object owns, and who owns it.  Borrows words."""
+    spec.words, spec.word_count, spec.shares = <const uint64_t *><const char *>words, len(words) // 8, shares

@@ -14,18 +14,28 @@ cdef extern from *:
     object _new_handle "aioipc_new_handle" (object cls, tuple no_arguments)  # what cls.__new__(cls) does, in half the time
 
 
-def struct_type(bytes text not None) -> int:
-    """The type number of a struct that describes itself so."""
-    return aipc_struct_type(<const char *>text, len(text))
+cdef aipc_description _description(bytes text, uint64_t element_size, bytes owners):
+    """Borrows text and owners."""
+    cdef aipc_description said
+    said.text, said.text_size, said.element_size, said.elements = <const char *>text, len(text), element_size, NULL
+    said.owners, said.owner_count = <const uint32_t *><const char *>owners, len(owners) // sizeof(uint32_t)
+    return said
 
 
-def described_head(bytes text not None, uint64_t element_size) -> bytes:
+def struct_type(bytes text not None, bytes owners not None) -> int:
+    """The type number of a struct that describes itself so, with owning words in these places."""
+    cdef aipc_description said = _description(text, 0, owners)
+    return aipc_struct_type(&said)
+
+
+def described_head(bytes text not None, uint64_t element_size, bytes owners not None = b"") -> bytes:
     """What the payload of a struct or an array begins with: its elements come next."""
-    cdef uint64_t size = aipc_described_head(len(text))
+    cdef aipc_description said = _description(text, element_size, owners)
+    cdef uint64_t size = aipc_described_head(said.text_size, said.owner_count)
     if size == 0:
-        raise ValueError(f"a description of {len(text)} bytes is too long")
+        raise ValueError(f"a description of {len(text)} bytes, with {said.owner_count} pointers, is too long")
     head = bytes(size)
-    aipc_described_init(<void *><char *>head, <const char *>text, len(text), element_size)
+    aipc_described_init(<void *><char *>head, &said)
     return head
 
 
@@ -79,7 +89,7 @@ cdef class Place(Handle):
             return type.store(home, memory, value)
         home.fall_asleep()
         try:
-            return type.store(home, memory, value)
+            return type.assign(self, memory, value)
         finally:
             home.wake_up()
 

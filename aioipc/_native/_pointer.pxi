@@ -9,6 +9,10 @@ cdef class PointerType(FieldType):
     def __init__(self, cls, target=None):
         self.cls, self.target, self.text, self.size, self.alignment, self.format = cls, target, "OffsetPtr", 8, 8, None
 
+    def aimed(self, target) -> PointerType:
+        """The same, declared to lead to this."""
+        return PointerType(self.cls, target)
+
     cdef object load(self, Place owner, uint8_t *memory, object key):
         view = _new_handle(self.cls, ())
         (<PointerHandle?>view).become(owner, memory, self, key)
@@ -29,6 +33,15 @@ cdef class PointerType(FieldType):
             there = (<PointerHandle>value).pin.attachment
             word = aipc_load_seq_cst64(<uint64_t *>(<PointerHandle>value).reach())
             if word == 0:
+                return 0
+        elif isinstance(value, OwningHandle):
+            if (<OwningHandle>value)._share is None:
+                return 0
+            there = (<OwningHandle>value)._share.attachment
+            word = aipc_pointer_to_object(&(<OwningHandle>value).held().pin.ref)
+        elif isinstance(value, WeakHandle):
+            there, word = (<WeakHandle>value).home, (<WeakHandle>value).word
+            if there is None:
                 return 0
         elif isinstance(value, Block):
             (<Block>value).require()

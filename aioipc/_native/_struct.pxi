@@ -153,7 +153,9 @@ cdef class StructType(FieldType):
     """The layout of a Struct: C's, each field at a multiple of what its type wants."""
 
     cdef readonly tuple fields  # of Field, in order
+    cdef readonly bytes owners  # where its owning words lie, 32 bits each
     cdef dict by_name
+    cdef tuple places           # of them, as numbers
 
     def __init__(self, str name not None, fields):
         cdef Field field
@@ -167,6 +169,10 @@ cdef class StructType(FieldType):
             if self.size >= 1 << 32 or field.type.size >= 1 << 32:
                 raise ValueError(f"a struct of {self.size} bytes is too large")
         self.size = _aligned(self.size, self.alignment)
+        self.places = tuple([f.offset + place for f in self.fields for place in (<Field>f).type.owned()])
+        if len(self.places) > AIPC_OWNERS_MAX:
+            raise ValueError(f"{name}: a struct has at most {AIPC_OWNERS_MAX} pointers that own")
+        self.owners = _array("I", self.places).tobytes()
         listed = ",".join([f"{f.name}:{f.type.text}@{f.offset}" for f in self.fields])
         self.text, self.format = f"{name}({listed}){self.size}", self.exported() if self.size > 0 else None
 
@@ -191,6 +197,22 @@ cdef class StructType(FieldType):
             at = field.end
         return said + (f"{self.size - at}x" if self.size > at else "") + "}"
 
+    cdef tuple owned(self):
+        return self.places
+
+    def words(self, bytes elements not None) -> bytes:
+        """The owning words of these elements that lead to something."""
+        cdef uint64_t at, place
+        words = bytearray()
+        if self.places:
+            for at in range(0, len(elements), self.size):
+                for place in self.places:
+                    word = elements[at + place:at + place + 8]
+                    words += word if any(word) else b""
+        if len(words) > 8 * AIPC_WORDS_AT_ONCE:
+            raise ValueError(f"a new {self.cls.__name__} owns at most {AIPC_WORDS_AT_ONCE} objects; assign the others")
+        return bytes(words)
+
     cdef object load(self, Place owner, uint8_t *memory, object key):
         view = _new_handle(self.cls, ())
         (<StructHandle?>view).become(owner, memory, self, key)
@@ -198,6 +220,8 @@ cdef class StructType(FieldType):
 
     cdef int store(self, Attachment home, uint8_t *memory, object value) except -1:
         """The fields of another one, or those that a mapping names: all are checked before the first is stored."""
+        if self.places and home.seg.base <= memory < home.seg.base + home.seg.mapped:
+            raise TypeError(f"a {self.cls.__name__} has pointers that own: assign its fields one by one")
         if isinstance(value, StructHandle) and (<StructHandle>value).type is self:
             value = {name: getattr(value, name) for name in self.by_name}
         elif not isinstance(value, Mapping):

@@ -35,6 +35,7 @@ cdef extern from "aipc.h":
         uint32_t participants, flags, unlinked
 
     struct aipc_object:
+        uint32_t shares
         uint16_t name_size
         char name[1]
 
@@ -156,23 +157,6 @@ cdef extern from "aipc.h":
     uint32_t aipc_fetch_xor_seq_cst32(uint32_t *word, uint32_t value)
     uint64_t aipc_fetch_xor_seq_cst64(uint64_t *word, uint64_t value)
 
-    # --- described.h
-    uint64_t AIPC_TYPE_STRUCT
-
-    struct aipc_described:
-        uint32_t elements
-
-    ctypedef struct aipc_description:
-        const char *text
-        uint64_t text_size, element_size
-        uint8_t *elements
-
-    uint64_t aipc_struct_type(const void *text, uint64_t size)
-    uint64_t aipc_described_head(uint64_t text_size)
-    void aipc_described_init(void *image, const void *text, uint64_t size, uint64_t element_size)
-    aipc_status aipc_described_at(aipc_seg *seg, uint64_t payload, uint64_t size, uint32_t count,
-                                  aipc_description *said)
-
     # --- catalog.h
     ctypedef struct aipc_object_spec:
         uint8_t kind
@@ -182,6 +166,8 @@ cdef extern from "aipc.h":
         uint32_t count
         const void *initial
         uint64_t zeros
+        uint32_t shares, word_count
+        const uint64_t *words
 
     ctypedef struct aipc_object_ref:
         uint64_t object, payload, size, type, serial, holding
@@ -216,13 +202,6 @@ cdef extern from "aipc.h":
     aipc_status aipc_stream_reserve(aipc_ctx *ctx, aipc_stream *s, uint64_t end)
     aipc_status aipc_stream_write(aipc_seg *seg, aipc_stream *s, uint64_t at, const void *bytes, uint64_t count)
     void aipc_stream_cut(aipc_stream *s, uint64_t length)
-
-    # --- pointer.h
-    uint64_t aipc_pointer_offset(uint64_t pointer)
-    uint32_t aipc_pointer_mark(uint64_t pointer)
-    uint64_t aipc_pointer_to_object(const aipc_object_ref *ref)
-    uint64_t aipc_pointer_to_block(uint64_t payload)
-    aipc_status aipc_pointer_follow(aipc_ctx *ctx, uint64_t pointer, aipc_object_ref *ref)
 
     # --- participants.h
     ctypedef struct aipc_participant_info:

@@ -1,6 +1,7 @@
 """Layouts from their descriptions: types of structs that this process does not declare."""
 
 import re
+from typing import Final
 
 from aioipc import CorruptSegmentError, Struct, arrays, structs
 from aioipc._native import _core
@@ -9,6 +10,13 @@ from aioipc._native._core import FieldType
 __all__ = ["described_type"]
 
 _DEEPEST = 50
+_POINTERS: Final[dict[str, FieldType]] = {
+    "OffsetPtr": _core.PointerType(object),
+    "SharedPtr": _core.OwnerType(object, "SharedPtr"),
+    "IntrusivePtr": _core.OwnerType(object, "IntrusivePtr"),
+    "UniquePtr": _core.OwnerType(object, "UniquePtr", True),
+    "WeakPtr": _core.WeakType(object),
+}
 
 
 def described_type(text: str, depth: int = 0) -> FieldType:
@@ -32,8 +40,8 @@ def _item(text: str, depth: int) -> FieldType:
     nested = re.fullmatch(r"(fixed_\w+\[\d+\])\[([\d,]+)\]", text)
     if nested is not None:
         return described_type(nested[1], depth + 1)[tuple(map(int, nested[2].split(",")))]
-    if text == "OffsetPtr":
-        return _core.PointerType(object)
+    if text in _POINTERS:
+        return _POINTERS[text]
     found = arrays.parsed(text)
     if found is None:
         raise ValueError("unknown type")

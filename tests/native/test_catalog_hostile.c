@@ -235,9 +235,9 @@ static void each_invariant_is_checked(void) {
     expect("C3", &catalog->count, catalog->count + 1);
     expect("C3", &catalog->tombstones, catalog->tombstones + 1);
     expect("C3", &catalog->anonymous, catalog->anonymous + 1);
-    expect("C4", &object->pins, 2);
-    expect("C4", &zombie->pins, 3);
-    expect("C4", &((struct aipc_object *)(void *)(seg.base + refs[9].object))->pins, 1);
+    expect("C4", (uint64_t *)(void *)&object->pins, 2);
+    expect("C4", (uint64_t *)(void *)&zombie->pins, 3);
+    expect("C4", (uint64_t *)(void *)&((struct aipc_object *)(void *)(seg.base + refs[9].object))->pins, 1);
     expect("C4", &record->target, refs[2].object);
     expect("C5", &catalog->retired, refs[4].object);
     expect("C5", (uint64_t *)(void *)(seg.base + catalog->retired), catalog->retired);
@@ -268,7 +268,7 @@ static void each_invariant_of_a_block_is_checked(void) {
     expect("C1", &live->state, AIPC_OBJECT_BOTH + 1);
     expect("C1", &((struct aipc_object *)(void *)(seg.base + refs[8].object))->state, AIPC_OBJECT_BOTH | (catalog->epoch - 2) << 8);
     expect("C2", &fresh->state, AIPC_OBJECT_LIVE); /* beside the one that it replaces */
-    expect("C4", &fresh->pins, 1);
+    expect("C4", (uint64_t *)(void *)&fresh->pins, 1);
     expect("D1", &record->kind, AIPC_HOLD_PIN);
     expect("D2", &record->target, refs[4].holding);
     end();

@@ -27,6 +27,7 @@
 #include "rwlock.h"
 #include "segment.h"
 #include "semaphore.h"
+#include "shares.h"
 #include "stream.h"
 #include "watch.h"
 #include "where.h"

@@ -2,6 +2,7 @@
 #include "holdings.h"
 #include "order.h"
 #include "pending.h"
+#include "shares.h"
 
 enum { GROWTHS = 32 /* tables that others outgrew while we allocated ours: then something is odd */ };
 
@@ -26,7 +27,8 @@ static void fill_header(struct aipc_object *object, const draft *d) {
     aipc_store_relaxed64(&object->hash, d->key.hash);
     aipc_store_relaxed64(&object->type, spec->type);
     aipc_store_relaxed64(&object->size, spec->size);
-    aipc_store_relaxed64(&object->pins, d->registration == 0 ? 1 : 2);
+    aipc_store_relaxed32(&object->pins, (spec->shares == 0 ? 1u : 0u) + (d->registration == 0 ? 0u : 1u));
+    aipc_store_relaxed32(&object->shares, spec->shares == 0 ? 0 : (spec->shares & AIPC_SOLE) + 1);
     aipc_store_relaxed32(&object->count, spec->count);
     aipc_label label = {.name_size = (uint16_t)spec->name_size, .kind = spec->kind};
     label.seal = aipc_object_seal(spec->type, spec->size, spec->count, label);
@@ -65,7 +67,7 @@ static aipc_status draft_drop(aipc_ctx *ctx, const draft *d) {
     return aipc_worse(status, aipc_orphan_free(ctx, d->spare.word));
 }
 
-/* The undoable part of every link: serial, state, holdings.  The object is still private. */
+/* The undoable part of every link: serial, state, holdings, what it owns.  The object is still private. */
 static aipc_status set_alive(aipc_tx *tx, const draft *d, uint64_t block) {
     aipc_seg *seg = tx->seg;
     struct aipc_object *object = (void *)(seg->base + d->object);
@@ -74,7 +76,9 @@ static aipc_status set_alive(aipc_tx *tx, const draft *d, uint64_t block) {
     if (d->spec->kind == AIPC_ANONYMOUS) aipc_store_relaxed64(&object->hash, aipc_anonymous_hash(seg, serial));
     aipc_tx_set(tx, &seg->catalog->next_serial, serial + 1);
     aipc_tx_set(tx, &object->state, block == 0 ? AIPC_OBJECT_LIVE : AIPC_OBJECT_NEW | block << 8);
-    aipc_status status = aipc_holding_link(tx, seg->slot, d->record, AIPC_HOLD_PIN, d->object);
+    uint64_t kind = d->spec->shares == 0 ? AIPC_HOLD_PIN : AIPC_HOLD_SHARE;
+    aipc_status status = aipc_words_count(tx, d->spec->words, d->spec->word_count);
+    if (status == AIPC_OK) status = aipc_holding_link(tx, seg->slot, d->record, kind, d->object);
     if (status != AIPC_OK || block == 0) return status;
     aipc_count_before(tx, &seg->catalog->pending, 1);
     return aipc_holding_link(tx, seg->slot, d->registration, AIPC_HOLD_MADE | block << 8, d->object);
@@ -112,7 +116,7 @@ static aipc_status link_pin(aipc_ctx *ctx, struct aipc_object *object, uint64_t 
                             aipc_object_ref *ref) {
     aipc_tx tx = aipc_catalog_begin(ctx->seg);
     aipc_status status = aipc_holding_link(&tx, ctx->seg->slot, record, AIPC_HOLD_PIN, ref->object);
-    aipc_tx_set(&tx, &object->pins, aipc_load_relaxed64(&object->pins) + 1);
+    aipc_tx_set32(&tx, &object->pins, aipc_load_relaxed32(&object->pins) + 1);
     aipc_tx_set(&tx, word, 0);
     status = aipc_tx_finish(&tx, status);
     if (status == AIPC_OK) ref->holding = record;
@@ -122,7 +126,9 @@ static aipc_status link_pin(aipc_ctx *ctx, struct aipc_object *object, uint64_t 
 static aipc_status name_taken(aipc_ctx *ctx, const draft *d, uint64_t offset, aipc_object_ref *ref) {
     struct aipc_object *object = aipc_object_read(ctx->seg, offset, ref);
     if (object == NULL) return aipc_corrupt(ctx->seg, "C1 slot leads to no object", ctx->seg->catalog, offset, 0);
-    return d->adopt ? link_pin(ctx, object, d->record, d->record_word, ref) : AIPC_EXISTS;
+    if (!d->adopt) return AIPC_EXISTS;
+    if (d->spec->shares == 0) return link_pin(ctx, object, d->record, d->record_word, ref);
+    return aipc_share_link(ctx, offset, d->record, d->record_word, ref);
 }
 
 static aipc_status place_named(aipc_ctx *ctx, draft *d, aipc_object_ref *ref) {
@@ -172,6 +178,7 @@ static aipc_status check_spec(const aipc_seg *seg, const aipc_object_spec *spec)
     if (spec->kind < AIPC_NAMED || spec->kind > AIPC_ANONYMOUS) return AIPC_INVALID;
     if (spec->name_size > AIPC_NAME_MAX || spec->zeros > spec->size) return AIPC_INVALID;
     if (spec->kind == AIPC_ANONYMOUS && spec->name_size != 0) return AIPC_INVALID;
+    if (spec->word_count > AIPC_WORDS_AT_ONCE) return AIPC_INVALID;
     return spec->size > seg->mapped ? AIPC_FULL : AIPC_OK;
 }
 
@@ -194,7 +201,10 @@ static aipc_status build(aipc_ctx *ctx, draft *d, aipc_object_ref *ref) {
 
 static aipc_status find_key(aipc_ctx *ctx, const aipc_key *key, aipc_object_ref *ref);
 
-static draft draft_of(const aipc_seg *seg, const aipc_object_spec *spec, bool adopt) {
+/* What counts shares acts at once: a block could not take it back. */
+static draft draft_of(aipc_ctx *ctx, const aipc_object_spec *spec, bool adopt) {
+    const aipc_seg *seg = ctx->seg;
+    if (spec->shares != 0 || spec->word_count != 0) ctx->block = 0;
     return (draft){.spec = spec, .adopt = adopt,
                    .key = aipc_key_of(seg, spec->kind, spec->name, spec->name_size)};
 }
@@ -202,7 +212,7 @@ static draft draft_of(const aipc_seg *seg, const aipc_object_spec *spec, bool ad
 aipc_status aipc_construct(aipc_ctx *ctx, const aipc_object_spec *spec, aipc_object_ref *ref) {
     aipc_status status = check_spec(ctx->seg, spec);
     if (status != AIPC_OK && status != AIPC_FULL) return status;
-    draft d = draft_of(ctx->seg, spec, false);
+    draft d = draft_of(ctx, spec, false);
     if (status == AIPC_OK) status = build(ctx, &d, ref);
     /* No room for a second one is not what is wrong with a name that is taken. */
     if (status == AIPC_FULL && spec->kind != AIPC_ANONYMOUS && find_key(ctx, &d.key, ref) == AIPC_OK)
@@ -242,9 +252,9 @@ aipc_status aipc_find_or_construct(aipc_ctx *ctx, const aipc_object_spec *spec, 
     aipc_status fits = check_spec(ctx->seg, spec);
     if ((fits != AIPC_OK && fits != AIPC_FULL) || spec->kind == AIPC_ANONYMOUS) return AIPC_INVALID;
     *created = false;
-    draft d = draft_of(ctx->seg, spec, true);
+    draft d = draft_of(ctx, spec, true);
     aipc_status status = find_key(ctx, &d.key, ref);
-    if (status == AIPC_OK) status = aipc_pin(ctx, ref);
+    if (status == AIPC_OK) status = spec->shares == 0 ? aipc_pin(ctx, ref) : aipc_share_take(ctx, ref, AIPC_SHARE_OF_SHARED);
     if (status != AIPC_NOT_FOUND) return status;
     if (fits != AIPC_OK) return fits;
     status = build(ctx, &d, ref); /* whoever came first meanwhile is pinned instead, in one hold of the lock */
@@ -252,12 +262,11 @@ aipc_status aipc_find_or_construct(aipc_ctx *ctx, const aipc_object_spec *spec, 
     return status;
 }
 
-/* The place of an anonymous object, or of one known by offset alone, may have become anything: what is
- * read there counts only when state, serial and hash agree. */
-static bool alive_by_content(aipc_seg *seg, uint64_t offset, uint64_t serial, aipc_living *found) {
+bool aipc_living_at(aipc_seg *seg, uint64_t offset, aipc_living *found) {
     if (!aipc_heap_may_read(seg, offset)) return false;
+    found->slot = NULL;
     found->object = aipc_object_read(seg, offset, &found->ref);
-    if (found->object == NULL || found->ref.serial != serial) return false;
+    if (found->object == NULL) return false;
     found->state = aipc_state_of(found->object);
     return (found->state == AIPC_OBJECT_LIVE || aipc_state_pending(found->state)) &&
            aipc_object_hash_right(seg, found->object);
@@ -265,7 +274,7 @@ static bool alive_by_content(aipc_seg *seg, uint64_t offset, uint64_t serial, ai
 
 aipc_status aipc_find_living(aipc_seg *seg, const aipc_object_ref *ref, aipc_living *found) {
     if (ref->kind == AIPC_ANONYMOUS)
-        return alive_by_content(seg, ref->object, ref->serial, found) && found->ref.kind == AIPC_ANONYMOUS
+        return aipc_living_at(seg, ref->object, found) && found->ref.serial == ref->serial && found->ref.kind == AIPC_ANONYMOUS
                    ? AIPC_OK : AIPC_NOT_FOUND;
     aipc_status status = aipc_names_current(seg, &found->names);
     if (status != AIPC_OK) return status;
@@ -304,7 +313,7 @@ aipc_status aipc_object_at(aipc_ctx *ctx, uint64_t object, uint64_t serial, aipc
     aipc_status status = aipc_catalog_lock(ctx);
     if (status != AIPC_OK) return status;
     aipc_living now;
-    if (alive_by_content(ctx->seg, object, serial, &now) && there(ctx, &now))
+    if (aipc_living_at(ctx->seg, object, &now) && now.ref.serial == serial && there(ctx, &now))
         *ref = now.ref;
     else
         status = AIPC_NOT_FOUND;

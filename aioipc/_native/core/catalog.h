@@ -31,7 +31,7 @@
  *   C2  every object in the table is reached by probing from its hash; nobody sees a (kind, name) twice
  *   C3  count, unique and tombstones are what a walk finds; count + tombstones <= 3/4 capacity
  *   C4  an object's pins are the number of holdings and registrations that name it
- *   C5  retired memory is DESTROYED with no pins, or an old table
+ *   C5  retired memory is DESTROYED with no pins, or an old table; nothing SHEDDING is retired
  *   C6  every AIPC_INTERNAL block is an object, a table, a holding, or on the retired list or an orphan
  *   C8  an object's seal is that of what it seals, and its block is as large as it says  (C7: check.h)
  *
@@ -51,6 +51,9 @@ typedef struct aipc_object_spec {
     uint32_t count;
     const void *initial;   /* `size` - `zeros` bytes to start with, or NULL for zeros */
     uint64_t zeros;        /* so many of the last bytes are zero */
+    uint32_t shares;       /* 0, or the caller gets a share instead of a pin: AIPC_SHARE_ANY, AIPC_SOLE (shares.h) */
+    uint32_t word_count;   /* owning words among the initial bytes that are not 0, AIPC_WORDS_AT_ONCE at most */
+    const uint64_t *words;
 } aipc_object_spec;
 
 /* What a caller keeps of an object: its place, and the serial that proves it is still the same one. */
@@ -71,12 +74,14 @@ typedef struct aipc_object_ref {
 aipc_status aipc_catalog_format(aipc_ctx *ctx);
 
 /* Constructs and pins.  AIPC_EXISTS when the name is taken: then *ref is the existing object, not pinned.  AIPC_PENDING when
- * another's block may yet take it. */
+ * another's block may yet take it.  AIPC_NOT_FOUND, AIPC_NOT_OWNER: one of the words leads to nothing any more, or has a sole
+ * owner already.  With shares or words it is never a part of a block: it is true at once. */
 aipc_status aipc_construct(aipc_ctx *ctx, const aipc_object_spec *spec, aipc_object_ref *ref);
 /* Looks a name up without a lock.  AIPC_NOT_FOUND.  *ref may be destroyed at any time: pin it to use it.
  * A type is not compared: the caller does. */
 aipc_status aipc_find(aipc_ctx *ctx, uint8_t kind, const char *name, uint32_t name_size, aipc_object_ref *ref);
-/* Finds or constructs, and pins; *created says which.  Exactly one creator under races. */
+/* Finds or constructs, and pins; *created says which.  Exactly one creator under races.  With spec->shares, what is found must be
+ * shared already: AIPC_NOT_OWNER. */
 aipc_status aipc_find_or_construct(aipc_ctx *ctx, const aipc_object_spec *spec, aipc_object_ref *ref, bool *created);
 /* Pins an object found before: it stays readable until unpinned or until this process dies.  AIPC_NOT_FOUND when it
  * has been destroyed or is another one by now (serial).  Callers keep one pin per process and object. */
@@ -85,7 +90,7 @@ aipc_status aipc_pin(aipc_ctx *ctx, aipc_object_ref *ref);
  * frees the object when it was destroyed and this was the last. */
 aipc_status aipc_unpin(aipc_ctx *ctx, uint32_t slot, uint64_t holding);
 /* Takes the name away and marks the object DESTROYED; AIPC_NOT_FOUND when that was done before, AIPC_PENDING when another's
- * block has done something to it.  Memory goes with the last pin.  As part of a block: at its end.  Waking whoever waits on the object is the caller's business (lock.h). */
+ * block has done something to it, AIPC_NOT_OWNER when somebody has a share of it.  Memory goes with the last pin.  As part of a block: at its end.  Waking whoever waits on the object is the caller's business (lock.h). */
 aipc_status aipc_destroy(aipc_ctx *ctx, const aipc_object_ref *ref);
 /* Fills a ref from an object's offset and serial (a pickle, a pin). Takes the lock. */
 aipc_status aipc_object_at(aipc_ctx *ctx, uint64_t object, uint64_t serial, aipc_object_ref *ref);

@@ -47,7 +47,7 @@ static void found(check *c, const char *what, const void *where, uint64_t is, ui
 /* Acquire: phase 2 reads names of objects that were LIVE a moment ago. */
 static uint64_t state_of(const struct aipc_object *object) { return aipc_load_acquire64(&object->state); }
 static bool in_place(uint64_t state) { return state == AIPC_OBJECT_LIVE || aipc_state_pending(state); }
-static uint64_t pins_of(const struct aipc_object *object) { return aipc_load_relaxed64(&object->pins); }
+static uint64_t pins_of(const struct aipc_object *object) { return aipc_load_relaxed32(&object->pins); }
 
 static uint64_t hash_of(const struct aipc_object *object) { return aipc_load_relaxed64(&object->hash); }
 static aipc_key key_of(const struct aipc_object *object) {
@@ -167,15 +167,14 @@ static const struct aipc_holding *holding_at(aipc_seg *seg, uint64_t offset) {
     return (const void *)(seg->base + offset);
 }
 
-/* Visits the sound beginning of a slot's chain; ends on any bytes, because each record must name the one before
- * it, and no record can name two.  False: the chain does not end where it should. */
-static bool walk_chain(check *c, const uint64_t *head,
-                       void (*visit)(check *c, const struct aipc_holding *record, void *arg), void *arg) {
+/* Ends on any bytes, because each record must name the one before it, and no record can name two. */
+bool aipc_holdings_walk(aipc_seg *seg, const uint64_t *head, void (*visit)(void *arg, const struct aipc_holding *record),
+                        void *arg) {
     uint64_t before = 0, offset = aipc_load_relaxed64(head);
     while (offset != 0) {
-        const struct aipc_holding *record = holding_at(c->seg, offset);
+        const struct aipc_holding *record = holding_at(seg, offset);
         if (record == NULL || aipc_load_relaxed64(&record->prev) != before) return false;
-        visit(c, record, arg);
+        visit(arg, record);
         before = offset;
         offset = aipc_load_relaxed64(&record->next);
     }
@@ -198,8 +197,8 @@ static void check_pin(check *c, const struct aipc_holding *record, uint64_t targ
     if (in_place(state_of(object)) && ref.kind != AIPC_ANONYMOUS) c->named_holdings++;
 }
 
-static void check_registration(check *c, const struct aipc_holding *record, void *arg) {
-    (void)arg;
+static void check_registration(void *arg, const struct aipc_holding *record) {
+    check *c = arg;
     aipc_object_ref ref;
     uint64_t kind = aipc_load_relaxed64(&record->kind), target = aipc_load_relaxed64(&record->target);
     uint64_t serial = kind >> 8, epoch = aipc_load_relaxed64(&c->seg->catalog->epoch);
@@ -231,34 +230,29 @@ static void check_owned(check *c, const struct aipc_holding *record, uint64_t ta
               aipc_offset(c->seg, record));
 }
 
-static void check_holding(check *c, const struct aipc_holding *record, void *arg) {
-    (void)arg;
+static void check_holding(void *arg, const struct aipc_holding *record) {
+    check *c = arg;
     c->report->holdings++;
     uint64_t kind = aipc_load_relaxed64(&record->kind), target = aipc_load_relaxed64(&record->target);
     if (kind == AIPC_HOLD_PIN)
         check_pin(c, record, target);
     else if (kind == AIPC_HOLD_BLOCK)
         check_owned(c, record, target);
-    else
+    else if (kind != AIPC_HOLD_SHARE) /* those are checked with what they count in (U1, U2) */
         found(c, "D1 kind of a holding", record, kind, AIPC_HOLD_PIN);
 }
 
 /* Counts of holdings by object, for the objects of one part of all. */
 typedef struct tally {
+    uint64_t seed;
     uint64_t target[BUCKETS], holdings[BUCKETS];
     uint64_t part, parts; /* a power of two */
     bool overflowed;
 } tally;
 
-static uint64_t scatter(uint64_t x) {
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
-static void count_holding(check *c, const struct aipc_holding *record, void *arg) {
+static void count_holding(void *arg, const struct aipc_holding *record) {
     tally *t = arg;
-    uint64_t target = aipc_load_relaxed64(&record->target), hash = scatter(target ^ c->seg->seed);
+    uint64_t target = aipc_load_relaxed64(&record->target), hash = aipc_scatter(target ^ t->seed);
     uint64_t kind = aipc_load_relaxed64(&record->kind);
     if ((kind != AIPC_HOLD_PIN && !aipc_holding_registers(kind)) || target == 0) return;
     if ((hash & (t->parts - 1)) != t->part) return;
@@ -274,7 +268,7 @@ static void count_holding(check *c, const struct aipc_holding *record, void *arg
 }
 
 static void check_pin_counts(check *c) {
-    tally t = {.parts = 1};
+    tally t = {.seed = c->seg->seed, .parts = 1};
     while (t.parts * (BUCKETS / 2) < c->pin_holdings) t.parts *= 2;
     uint64_t walks = c->pin_holdings == 0 ? 0 : PIN_WORK / c->pin_holdings + 1;
     for (t.part = 0; t.part < t.parts && t.part < walks; t.part++) {
@@ -282,8 +276,8 @@ static void check_pin_counts(check *c) {
         memset(t.holdings, 0, sizeof t.holdings);
         t.overflowed = false;
         for (uint32_t slot = 0; slot < slots_used(c->seg); slot++) {
-            (void)walk_chain(c, &c->seg->slots[slot].holdings, count_holding, &t);
-            (void)walk_chain(c, &c->seg->slots[slot].registrations, count_holding, &t);
+            (void)aipc_holdings_walk(c->seg, &c->seg->slots[slot].holdings, count_holding, &t);
+            (void)aipc_holdings_walk(c->seg, &c->seg->slots[slot].registrations, count_holding, &t);
         }
         for (uint32_t i = 0; i < BUCKETS && !t.overflowed; i++) {
             aipc_object_ref ref;
@@ -295,11 +289,11 @@ static void check_pin_counts(check *c) {
 }
 
 static void check_chain(check *c, uint32_t slot, const uint64_t *head,
-                        void (*visit)(check *c, const struct aipc_holding *record, void *arg)) {
+                        void (*visit)(void *arg, const struct aipc_holding *record)) {
     bool free = aipc_life_state(aipc_load_seq_cst64(&c->seg->slots[slot].life)) == AIPC_SLOT_FREE;
     uint64_t first = aipc_load_relaxed64(head);
     if (free && first != 0) found(c, "D1 free slot has holdings", head, first, 0);
-    if (!walk_chain(c, head, visit, NULL)) found(c, "D1 chain of holdings is broken", head, first, 0);
+    if (!aipc_holdings_walk(c->seg, head, visit, c)) found(c, "D1 chain of holdings is broken", head, first, 0);
 }
 
 static void check_block(check *c) {
@@ -380,7 +374,8 @@ static bool is_linked_holding(aipc_seg *seg, uint64_t block) {
     const struct aipc_holding *record = holding_at(seg, block);
     if (record == NULL) return false;
     uint64_t kind = aipc_load_relaxed64(&record->kind), prev = aipc_load_relaxed64(&record->prev);
-    if (kind != AIPC_HOLD_PIN && kind != AIPC_HOLD_BLOCK && !aipc_holding_registers(kind)) return false;
+    bool plain = kind == AIPC_HOLD_PIN || kind == AIPC_HOLD_BLOCK || kind == AIPC_HOLD_SHARE;
+    if (!plain && !aipc_holding_registers(kind)) return false;
     if (prev != 0) {
         const struct aipc_holding *before = aipc_at(seg, prev, sizeof *before);
         return before != NULL && aipc_load_relaxed64(&before->next) == block;
@@ -413,6 +408,7 @@ static bool has_its_place(check *c, uint64_t block, const struct aipc_object **l
     if (object != NULL && aipc_object_hash_right(c->seg, object)) {
         *live = object;
         if (state_of(object) == AIPC_OBJECT_DESTROYED) return pins_of(object) != 0; /* a zombie */
+        if (state_of(object) == AIPC_OBJECT_SHEDDING) return true; /* U3 */
         if (!in_place(state_of(object))) return false;
         return ref.kind == AIPC_ANONYMOUS || is_in_table(c->ctx, object, block);
     }

@@ -3,6 +3,7 @@
 #include "holdings.h"
 #include "order.h"
 #include "pending.h"
+#include "shares.h"
 
 /* Parts of a retired block: of an object that is a container, while it has any. */
 static uint64_t take_part(aipc_tx *tx, uint64_t block) {
@@ -14,23 +15,29 @@ static uint64_t take_part(aipc_tx *tx, uint64_t block) {
     return tx->seg->part == NULL ? 0 : tx->seg->part(tx, ref.type, ref.payload, ref.size);
 }
 
-/* Frees what is retired as far as nobody looks at it; *more: something went.  pre: the lock is held; it is given back. */
+/* Frees what is retired as far as nobody looks at it, and sheds; *more: something went.  pre: the lock is held; it is
+ * given back. */
 static aipc_status collect_some(aipc_ctx *ctx, uint32_t words, bool *more) {
     struct aipc_catalog *catalog = ctx->seg->catalog;
     const aipc_retired retired = {.domain = &catalog->domain, .list = &catalog->retired, .flags = AIPC_INTERNAL,
                                   .part = take_part};
     uint32_t before = words;
-    aipc_status status = aipc_retired_take(ctx, &retired, &words);
+    aipc_status status = aipc_shed_some(ctx, more);
+    if (status == AIPC_OK) status = aipc_retired_take(ctx, &retired, &words);
     aipc_catalog_unlock(ctx);
-    *more = words != before;
+    *more = *more || words != before;
     return aipc_worse(status, aipc_orphans_free(ctx, words));
+}
+
+static bool nothing_left(const aipc_seg *seg) { /* a hint; whoever adds, collects */
+    return aipc_load_relaxed64(&seg->catalog->retired) == 0 && aipc_load_relaxed64(&seg->catalog->shedding) == 0;
 }
 
 /* The rest of it too: a container may have any number of parts. */
 aipc_status aipc_collect_and_unlock(aipc_ctx *ctx, uint32_t words) {
     bool more;
     aipc_status status = collect_some(ctx, words, &more);
-    while (more && status == AIPC_OK && aipc_load_relaxed64(&ctx->seg->catalog->retired) != 0) {
+    while (more && status == AIPC_OK && !nothing_left(ctx->seg)) {
         aipc_shield(ctx->seg, true);
         aipc_status locked = aipc_catalog_lock(ctx);
         aipc_shield(ctx->seg, false);
@@ -41,7 +48,7 @@ aipc_status aipc_collect_and_unlock(aipc_ctx *ctx, uint32_t words) {
 }
 
 aipc_status aipc_catalog_collect(aipc_ctx *ctx) {
-    if (aipc_load_relaxed64(&ctx->seg->catalog->retired) == 0) return AIPC_OK; /* a hint; whoever adds, collects */
+    if (nothing_left(ctx->seg)) return AIPC_OK;
     aipc_shield(ctx->seg, true);
     aipc_status status = aipc_catalog_lock(ctx);
     aipc_shield(ctx->seg, false);
@@ -60,15 +67,15 @@ aipc_status aipc_drop_holding(aipc_ctx *ctx, uint32_t slot, uint64_t holding, ui
     aipc_object_fetch(seg, aipc_load_relaxed64(&record->prev));
     aipc_object_ref ref;
     struct aipc_object *object = aipc_object_read(seg, target, &ref);
-    if (object == NULL || aipc_load_relaxed64(&object->pins) == 0)
+    if (object == NULL || aipc_load_relaxed32(&object->pins) == 0)
         return aipc_corrupt(seg, "C4 holding names no pinned object", record, target, 0);
     uint64_t *word = aipc_orphan_word(ctx);
     if (word == NULL) return AIPC_AGAIN;
 
-    uint64_t left = aipc_load_relaxed64(&object->pins) - 1;
+    uint32_t left = aipc_load_relaxed32(&object->pins) - 1;
     aipc_tx tx = aipc_catalog_begin(seg);
     aipc_status status = aipc_holding_unlink(&tx, slot, holding);
-    aipc_tx_set(&tx, &object->pins, left);
+    aipc_tx_set32(&tx, &object->pins, left);
     aipc_tx_set(&tx, word, holding);
     if (registration) aipc_count_before(&tx, &seg->catalog->pending, UINT64_MAX);
     if (left == 0 && aipc_load_relaxed64(&object->state) == AIPC_OBJECT_DESTROYED) {
@@ -93,19 +100,22 @@ aipc_status aipc_unpin(aipc_ctx *ctx, uint32_t slot, uint64_t holding) {
     return status;
 }
 
-/* Redo entries that retire an object without pins. */
-static void retire_after(aipc_tx *tx, struct aipc_object *object) {
+/* Redo entries that leave an object without a place to those who collect; its state from then on. */
+static uint64_t retire_after(aipc_tx *tx, const aipc_living *it) {
     struct aipc_catalog *catalog = tx->seg->catalog;
-    if (aipc_load_relaxed64(&object->pins) != 0) return; /* a zombie until the last unpin */
-    aipc_tx_after(tx, &object->retired_next, aipc_load_relaxed64(&catalog->retired));
-    aipc_tx_after(tx, &catalog->retired, aipc_offset(tx->seg, object));
+    bool sheds = aipc_object_owns(tx->seg, &it->ref);
+    uint64_t *list = sheds ? &catalog->shedding : &catalog->retired;
+    if (sheds || aipc_load_relaxed32(&it->object->pins) == 0) { /* else a zombie until the last unpin */
+        aipc_tx_after(tx, &it->object->retired_next, aipc_load_relaxed64(list));
+        aipc_tx_after(tx, list, it->ref.object);
+    }
+    return sheds ? AIPC_OBJECT_SHEDDING : AIPC_OBJECT_DESTROYED;
 }
 
-static aipc_status take_anonymous(aipc_seg *seg, struct aipc_object *object) {
-    aipc_tx tx = aipc_catalog_begin(seg);
-    aipc_count_after(&tx, &seg->catalog->anonymous, UINT64_MAX);
-    retire_after(&tx, object);
-    aipc_tx_publish(&tx, &object->state, AIPC_OBJECT_DESTROYED);
+static aipc_status end_anonymous(aipc_tx *tx, const aipc_living *it) {
+    aipc_count_after(tx, &tx->seg->catalog->anonymous, UINT64_MAX);
+    uint64_t state = retire_after(tx, it);
+    aipc_tx_publish(tx, &it->object->state, state);
     return AIPC_OK;
 }
 
@@ -123,29 +133,40 @@ static uint64_t clean_after(aipc_tx *tx, const aipc_names *names, uint64_t index
     return gone;
 }
 
-static aipc_status take_named(aipc_seg *seg, const aipc_living *it) {
-    struct aipc_catalog *catalog = seg->catalog;
-    aipc_status status = aipc_names_counted(seg, &it->names);
+static aipc_status end_named(aipc_tx *tx, const aipc_living *it) {
+    struct aipc_catalog *catalog = tx->seg->catalog;
+    aipc_status status = aipc_names_counted(tx->seg, &it->names);
+    if (status == AIPC_OK) status = aipc_order_unlink(tx, it->ref.object);
     if (status != AIPC_OK) return status;
     uint64_t *slots = it->names.table->slots;
     uint64_t index = (uint64_t)(it->slot - slots);
     uint64_t tombstones = aipc_load_relaxed64(&catalog->tombstones);
     bool last = aipc_load_relaxed64(&slots[(index + 1) & (it->names.capacity - 1)]) == 0;
-    aipc_tx tx = aipc_catalog_begin(seg);
-    status = aipc_order_unlink(&tx, it->ref.object);
-    if (status != AIPC_OK) return aipc_tx_finish(&tx, status);
-    tombstones = last ? tombstones - clean_after(&tx, &it->names, index) : tombstones + 1;
-    aipc_tx_after(&tx, &it->object->state, AIPC_OBJECT_DESTROYED);
-    aipc_count_after(&tx, &catalog->count, UINT64_MAX);
-    if (it->ref.kind == AIPC_UNIQUE) aipc_count_after(&tx, &catalog->unique, UINT64_MAX);
-    aipc_tx_after(&tx, &catalog->tombstones, tombstones);
-    retire_after(&tx, it->object);
-    aipc_tx_publish(&tx, it->slot, last ? 0 : AIPC_TOMBSTONE); /* SYNC name-publish */
+    tombstones = last ? tombstones - clean_after(tx, &it->names, index) : tombstones + 1;
+    uint64_t state = retire_after(tx, it);
+    aipc_tx_after(tx, &it->object->state, state);
+    aipc_count_after(tx, &catalog->count, UINT64_MAX);
+    if (it->ref.kind == AIPC_UNIQUE) aipc_count_after(tx, &catalog->unique, UINT64_MAX);
+    aipc_tx_after(tx, &catalog->tombstones, tombstones);
+    aipc_tx_publish(tx, it->slot, last ? 0 : AIPC_TOMBSTONE); /* SYNC name-publish */
     return AIPC_OK;
 }
 
+aipc_status aipc_end_living(aipc_tx *tx, const aipc_living *it) {
+    if (it->ref.kind == AIPC_ANONYMOUS) return end_anonymous(tx, it);
+    if (it->slot != NULL) return end_named(tx, it);
+    aipc_living now;
+    aipc_status status = aipc_find_living(tx->seg, &it->ref, &now);
+    if (status == AIPC_NOT_FOUND)
+        return aipc_corrupt(tx->seg, "C1 living object is not in the table", it->object, it->ref.object, 0);
+    return status == AIPC_OK ? end_named(tx, &now) : status;
+}
+
 aipc_status aipc_take_away(aipc_seg *seg, const aipc_living *it) {
-    return it->ref.kind == AIPC_ANONYMOUS ? take_anonymous(seg, it->object) : take_named(seg, it);
+    aipc_tx tx = aipc_catalog_begin(seg);
+    aipc_status status = aipc_end_living(&tx, it);
+    if (status != AIPC_OK) aipc_tx_abort(&tx);
+    return status;
 }
 
 /* Inside of a block: only noted, until it ends. */
@@ -155,7 +176,7 @@ static aipc_status mark_gone(aipc_ctx *ctx, const aipc_living *it, uint64_t *wor
     aipc_tx tx = aipc_catalog_begin(seg);
     aipc_status status = aipc_holding_link(&tx, seg->slot, record, AIPC_HOLD_UNMADE | block, it->ref.object);
     if (status != AIPC_OK) return aipc_tx_finish(&tx, status);
-    aipc_count_before(&tx, &it->object->pins, 1);
+    aipc_tx_set32(&tx, &it->object->pins, aipc_load_relaxed32(&it->object->pins) + 1);
     aipc_count_before(&tx, &seg->catalog->pending, 1);
     aipc_tx_after(&tx, word, 0);
     aipc_tx_publish(&tx, &it->object->state, block | (it->state == AIPC_OBJECT_LIVE ? AIPC_OBJECT_GONE : AIPC_OBJECT_BOTH));
@@ -168,6 +189,7 @@ static aipc_status destroy_living(aipc_ctx *ctx, const aipc_living *it, uint64_t
     aipc_status status = aipc_block_mine(ctx);
     if (status != AIPC_OK || others) return others ? AIPC_PENDING : status;
     if (!aipc_state_visible(it->state, epoch, ctx->block)) return AIPC_NOT_FOUND;
+    if (aipc_load_relaxed32(&it->object->shares) != 0) return AIPC_NOT_OWNER;
     return word != NULL ? mark_gone(ctx, it, word) : aipc_take_away(ctx->seg, it);
 }
 

@@ -24,7 +24,7 @@ static bool is_wanted(const aipc_wanted *w, uint8_t kind, const char *name, uint
 
 /* What a block that is not over has pinned is nobody's handle. */
 static uint64_t handles(const struct aipc_object *object, uint64_t state) {
-    uint64_t pins = aipc_load_relaxed64(&object->pins), others = aipc_state_pending(state) ? 1 : 0;
+    uint64_t pins = aipc_load_relaxed32(&object->pins), others = aipc_state_pending(state) ? 1 : 0;
     return pins > others ? pins - others : 0;
 }
 

@@ -48,16 +48,28 @@ typedef struct aipc_living {
     aipc_object_ref ref;
     uint64_t state;
     aipc_names names; /* anonymous objects have none */
-    uint64_t *slot;
+    uint64_t *slot;   /* NULL: not looked for */
 } aipc_living;
 
 /* Under the lock: the object that ref means, if it is still that one and not DESTROYED; AIPC_NOT_FOUND. */
 aipc_status aipc_find_living(aipc_seg *seg, const aipc_object_ref *ref, aipc_living *found);
-/* Under the lock: takes it out of the table and makes it DESTROYED; its memory goes with the last pin. */
+/* Under the lock: what stands at this offset, if it is an object LIVE or pending.  The place of an anonymous object, or of one
+ * known by offset alone, may have become anything: what is read there counts only when state and hash agree. */
+bool aipc_living_at(aipc_seg *seg, uint64_t offset, aipc_living *found);
+/* Under the lock: takes it out of the table and makes it DESTROYED, or SHEDDING when it owns something; its memory goes with
+ * the last pin. */
 aipc_status aipc_take_away(aipc_seg *seg, const aipc_living *it);
+/* The same as the end of a transaction that may have changed more already; when it fails, the transaction is still open. */
+aipc_status aipc_end_living(aipc_tx *tx, const aipc_living *it);
 /* Under the lock: drops one of `slot`'s holdings on an object; the record becomes an orphan, its bit is set in *words. */
 aipc_status aipc_drop_holding(aipc_ctx *ctx, uint32_t slot, uint64_t holding, uint32_t *words);
-/* Frees these orphans, and what is retired as far as nobody looks at it.  pre: the lock is held; it is given back. */
+/* Frees these orphans, what is retired as far as nobody looks at it, and gives back what SHEDDING objects own.  pre: the lock is held; it is given back. */
 aipc_status aipc_collect_and_unlock(aipc_ctx *ctx, uint32_t words);
+
+/* ---- catalog_check.c -------------------------------------------------------------------------- */
+
+/* Under the lock: visits the sound beginning of a chain of holdings.  False: it does not end where it should. */
+bool aipc_holdings_walk(aipc_seg *seg, const uint64_t *head, void (*visit)(void *arg, const struct aipc_holding *record),
+                        void *arg);
 
 #endif

@@ -114,13 +114,15 @@ typedef struct survey {
     uint64_t parts, objects, object[256];
 } survey;
 
+static bool is_ended(uint64_t state) { return state == AIPC_OBJECT_DESTROYED || state == AIPC_OBJECT_SHEDDING; }
+
 static bool survey_block(void *arg, const aipc_block_info *block) {
     survey *s = arg;
     s->parts += (block->flags & AIPC_PART) == AIPC_PART;
     if ((block->flags & AIPC_PART) != AIPC_INTERNAL || block->payload <= s->after) return true;
     const struct aipc_object *object = aipc_at(s->seg, block->payload, sizeof *object);
     bool unlisted = object != NULL && (aipc_label_of(object).kind == AIPC_ANONYMOUS ||
-                                       aipc_load_relaxed64(&object->state) == AIPC_OBJECT_DESTROYED);
+                                       is_ended(aipc_load_relaxed64(&object->state)));
     if (unlisted && s->objects < sizeof s->object / sizeof s->object[0]) s->object[s->objects++] = block->payload;
     return true;
 }
@@ -209,6 +211,7 @@ aipc_status aipc_check(aipc_ctx *ctx, aipc_report *report) {
     if (status != AIPC_OK && status != AIPC_CORRUPT) return status;
     status = check_domain(ctx, &seg->catalog->domain, report);
     if (status == AIPC_OK) status = noted(ctx, report, aipc_catalog_check(ctx, report));
+    if (status == AIPC_OK) status = noted(ctx, report, aipc_shares_check(ctx, report));
     if (status == AIPC_OK) status = noted(ctx, report, lasting(ctx, report, check_objects));
     return status == AIPC_CORRUPT ? AIPC_OK : status;
 }

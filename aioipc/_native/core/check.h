@@ -6,6 +6,7 @@
 #define AIPC_CHECK_H
 
 #include "recovery.h"
+#include "shares.h"
 #include "types.h"
 
 /* Recovers the dead first, then checks everything.  AIPC_OK however much is found; the findings are in the

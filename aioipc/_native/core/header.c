@@ -45,7 +45,7 @@ static uint64_t layout_hash(void) {
     FOLD(sizeof(struct aipc_catalog)); FOLD(offsetof(struct aipc_catalog, turn)); FOLD(AIPC_LEVELS);
     FOLD(offsetof(struct aipc_slot, registrations)); FOLD(sizeof(struct aipc_table)); FOLD(sizeof(struct aipc_object));
     FOLD(offsetof(struct aipc_heap, hole_first)); FOLD(sizeof(struct aipc_hole)); FOLD(AIPC_HOLE_PAGE);
-    FOLD(offsetof(struct aipc_object, name)); FOLD(sizeof(struct aipc_holding));
+    FOLD(offsetof(struct aipc_object, name)); FOLD(offsetof(struct aipc_object, shares)); FOLD(sizeof(struct aipc_holding));
     FOLD(sizeof(struct aipc_waits)); FOLD(sizeof(struct aipc_node)); FOLD(offsetof(struct aipc_node, got));
     FOLD(sizeof(struct aipc_lock));
     FOLD(sizeof(struct aipc_condition)); FOLD(sizeof(struct aipc_barrier));

@@ -192,6 +192,7 @@ static const char *holding_name(uint64_t kind) {
     switch (kind & 255) {
     case AIPC_HOLD_PIN: return "handle";
     case AIPC_HOLD_BLOCK: return "block";
+    case AIPC_HOLD_SHARE: return "share";
     case AIPC_HOLD_MADE: return "constructs";
     case AIPC_HOLD_UNMADE: return "destroys";
     case 0: return NULL; /* just being given back */
@@ -317,7 +318,7 @@ aipc_status aipc_holders_object(aipc_seg *seg, const aipc_holder *holder, aipc_h
     const struct aipc_object *object = aipc_object_read(seg, holder->object, &info->ref);
     if (object == NULL || info->ref.serial != holder->serial) return AIPC_NOT_FOUND;
     info->name_size = aipc_label_of(object).name_size & AIPC_NAME_MAX; /* what was read before is within it */
-    info->pins = aipc_load_relaxed64(&object->pins);
+    info->pins = aipc_load_relaxed32(&object->pins);
     for (uint32_t i = 0; i < info->name_size; i++)
         info->name[i] = *(const volatile char *)&object->name[i];
     return aipc_object_read(seg, holder->object, &info->ref) == object && info->ref.serial == holder->serial

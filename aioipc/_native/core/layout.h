@@ -219,7 +219,8 @@ enum {
     AIPC_OBJECT_DESTROYED = 2,
     AIPC_OBJECT_NEW = 3,  /* the block constructed it */
     AIPC_OBJECT_GONE = 4, /* the block destroyed it */
-    AIPC_OBJECT_BOTH = 5  /* first the one, then the other */
+    AIPC_OBJECT_BOTH = 5, /* first the one, then the other */
+    AIPC_OBJECT_SHEDDING = 6 /* destroyed, and what its owning words lead to has not been given back yet (shares.h) */
 };
 enum { AIPC_LEVELS = 12 }; /* of the ordered index: one in four names reaches the next */
 
@@ -233,14 +234,15 @@ struct aipc_table {
 
 /* Precedes every object; immutable once published unless said otherwise. */
 struct aipc_object {
-    uint64_t retired_next; /* under catalog, once retired */
+    uint64_t retired_next; /* under catalog, once retired or shedding */
     uint64_t hash;         /* of kind and name */
     uint64_t type;         /* AIPC_TYPE_* of a built-in, else a hash of the type's description */
     uint64_t serial;       /* never repeats in this segment: tells a reused address from a stale handle */
     uint64_t size;         /* bytes of payload asked for */
-    uint64_t state;        /* lock-free readers, redo-published under catalog: LIVE, then DESTROYED; before and between
-                              them what a block makes of it */
-    uint64_t pins;         /* under catalog: holdings of the kinds PIN, MADE and UNMADE that name it */
+    uint64_t state;        /* lock-free readers, redo-published under catalog: LIVE, then DESTROYED, or SHEDDING and then
+                              DESTROYED; before and between them what a block makes of it */
+    uint32_t pins;         /* under catalog: holdings of the kinds PIN, MADE and UNMADE that name it */
+    uint32_t shares;       /* under catalog: 0 nobody owns it, else SOLE 1 | holdings of kind SHARE and owning words 31 */
     uint32_t count;        /* elements (arrays), 1 otherwise */
     uint16_t name_size;
     uint8_t kind;
@@ -250,10 +252,14 @@ struct aipc_object {
                               place in there (order.h), padded likewise.  The payload follows */
 };
 
-enum { AIPC_HOLD_PIN = 1, AIPC_HOLD_BLOCK = 2, AIPC_HOLD_MADE = 4, AIPC_HOLD_UNMADE = 6 };
+/* In aipc_object.shares: the one share there is excludes all others. */
+#define AIPC_SOLE UINT32_C(0x80000000)
 
-/* One thing a participant holds: an object it has a handle on (PIN: counted in the object's pins), or
- * a block it owns (BLOCK: freed when it dies).  Doubly linked from slot.holdings.  Or what its atomic block did to an object,
+enum { AIPC_HOLD_PIN = 1, AIPC_HOLD_BLOCK = 2, AIPC_HOLD_SHARE = 3, AIPC_HOLD_MADE = 4, AIPC_HOLD_UNMADE = 6 };
+
+/* One thing a participant holds: an object it has a handle on (PIN: counted in the object's pins), a block it owns (BLOCK:
+ * freed when it dies), or a share of an object (SHARE: counted in the object's shares; the object goes with the last).
+ * Doubly linked from slot.holdings.  Or what its atomic block did to an object,
  * which stays in place for that (counted in the object's pins): constructed it (MADE), destroyed it (UNMADE).  Doubly linked
  * from slot.registrations.  All under catalog. */
 struct aipc_holding {
@@ -326,7 +332,8 @@ struct aipc_catalog {
     uint64_t pending;      /* under catalog: registrations in the chains of all slots */
     uint64_t unique;       /* under catalog: how many of `count` are unique instances */
     uint64_t owner;        /* under catalog, by redo: identity of the participant whose block is open, 0: none */
-    uint64_t reserved[6];
+    uint64_t shedding;     /* under catalog: SHEDDING objects, chained through their first word */
+    uint64_t reserved[5];
     struct aipc_lock turn; /* who may have a block open (pending.h) */
     uint64_t first[AIPC_LEVELS]; /* under catalog: the ordered index (order.h); 0 in a segment without one */
     uint64_t reserved1[4];

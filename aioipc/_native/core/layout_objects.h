@@ -213,12 +213,17 @@ struct aipc_queue {
 
 /* ---- structs and arrays -------------------------------------------------------------------------- */
 
-/* What the payload of a struct or an array begins with (described.h).  Immutable.  The elements are the users': words that
- * lie as their types want it are read and written in one access each, by anybody at any time. */
+/* What the payload of a struct or an array begins with (described.h).  Immutable, but for `shed`.  The elements are the
+ * users': words that lie as their types want it are read and written in one access each, by anybody at any time; but
+ * owning words (shares.h) under catalog only. */
 struct aipc_described {
     uint32_t description_size; /* bytes of UTF-8 behind these fields */
     uint32_t elements;         /* where the elements begin, counted from the payload: a multiple of 16 */
-    uint64_t element_size;     /* seal 16 | bytes 48 (seal.h); aipc_object.count of them lie end to end.  The seal is of the text too */
+    uint64_t element_size;     /* seal 16 | bytes 48 (seal.h); aipc_object.count of them lie end to end.  The seal is of the text and the
+                                  places of owning words too */
+    uint64_t owners;           /* owning words in each element: where they lie in it is said behind the description, 32 bits
+                                  each, ascending */
+    uint64_t shed;             /* under catalog, 0 while the object lives: so many owning words have been given back */
     char description[];
 };
 
@@ -279,7 +284,7 @@ AIPC_CHECK_SIZE(aipc_dict, 1088 + 64 + 128);
 AIPC_CHECK_SIZE(aipc_dict_table, 112);
 AIPC_CHECK_SIZE(aipc_dict_entry, 48);
 AIPC_CHECK_SIZE(aipc_item, 64);
-AIPC_CHECK_SIZE(aipc_described, 16);
+AIPC_CHECK_SIZE(aipc_described, 32);
 AIPC_CHECK_SIZE(aipc_stream, 64);
 AIPC_CHECK_SIZE(aipc_vector, 64 + 1088 + 8 * AIPC_STREAM_CHUNKS);
 AIPC_CHECK_SIZE(aipc_pool, 1088 + 128);

@@ -114,6 +114,13 @@ struct aipc_object *aipc_object_read(aipc_seg *seg, uint64_t offset, aipc_object
 bool aipc_object_hash_right(aipc_seg *seg, const struct aipc_object *object);
 uint64_t aipc_anonymous_hash(const aipc_seg *seg, uint64_t serial);
 
+/* For tables of offsets. */
+static inline uint64_t aipc_scatter(uint64_t x) {
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
 aipc_status aipc_names_view(aipc_seg *seg, uint64_t offset, aipc_names *names);
 uint64_t aipc_names_capacity(uint64_t live); /* for so many names and one more, with room to spare */
 uint64_t aipc_names_table_size(uint64_t capacity);

@@ -14,11 +14,15 @@ uint64_t aipc_pointer_to_object(const aipc_object_ref *ref) { return pointer_of(
 
 uint64_t aipc_pointer_to_block(uint64_t payload) { return pointer_of(payload, 0); }
 
+bool aipc_pointer_means(uint64_t pointer, const aipc_object_ref *ref) {
+    return pointer == aipc_pointer_to_object(ref);
+}
+
 aipc_status aipc_pointer_follow(aipc_ctx *ctx, uint64_t pointer, aipc_object_ref *ref) {
     if (aipc_pointer_mark(pointer) == 0) return AIPC_NOT_FOUND;
     aipc_status status = aipc_catalog_hold(ctx, aipc_pointer_offset(pointer), ref);
     if (status != AIPC_OK) return status;
-    bool meant = mark_of(ref->serial) == aipc_pointer_mark(pointer) && aipc_object_visible(ctx->seg, ref, ctx->block);
+    bool meant = aipc_pointer_means(pointer, ref) && aipc_object_visible(ctx->seg, ref, ctx->block);
     (void)aipc_exchange_seq_cst64(&ctx->shared->hazard[1], 0);
     return meant ? AIPC_OK : AIPC_NOT_FOUND;
 }

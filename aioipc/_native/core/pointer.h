@@ -17,6 +17,8 @@ static inline uint32_t aipc_pointer_mark(uint64_t pointer) { return (uint32_t)(p
 /* 0: it lies beyond what a pointer reaches (16 TiB). */
 uint64_t aipc_pointer_to_object(const aipc_object_ref *ref);
 uint64_t aipc_pointer_to_block(uint64_t payload);
+/* Whether the mark is this object's. */
+bool aipc_pointer_means(uint64_t pointer, const aipc_object_ref *ref);
 
 /* The object that is meant; *ref may be destroyed at any time: pin it to use it.  AIPC_NOT_FOUND: it is gone. */
 aipc_status aipc_pointer_follow(aipc_ctx *ctx, uint64_t pointer, aipc_object_ref *ref);

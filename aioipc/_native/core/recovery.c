@@ -4,6 +4,7 @@
 #include "os.h"
 #include "quiesce.h"
 #include "retire.h"
+#include "shares.h"
 #include "types.h"
 
 static aipc_status release_domain(aipc_seg *seg, struct aipc_context *context, uint32_t word) {
@@ -81,28 +82,6 @@ static aipc_status unlink_block(aipc_ctx *ctx, uint32_t slot, uint64_t record, u
     return AIPC_OK;
 }
 
-/* The first record of the chain: a block's is unlinked, a pin's is named in *pin.  Looked at and unlinked in one
- * hold of the lock: another process may free the block, and use the record's memory for a record of its own, at any
- * time.  A dead one's pins are touched by its recoverer only.  *left: there was one.  pre: the catalog's lock. */
-static aipc_status take_first(aipc_ctx *ctx, uint32_t slot, uint64_t *pin, uint32_t *words, bool *left) {
-    aipc_seg *seg = ctx->seg;
-    uint64_t *head = &seg->slots[slot].holdings, record = aipc_load_relaxed64(head), size;
-    uint32_t flags;
-    *left = record != 0;
-    if (record == 0) return AIPC_OK;
-    const struct aipc_holding *holding = aipc_at(seg, record, sizeof *holding);
-    if (holding == NULL) return aipc_corrupt(seg, "D1 holding", head, record, 0);
-    uint64_t target = aipc_load_relaxed64(&holding->target), kind = aipc_load_relaxed64(&holding->kind);
-    if (kind == AIPC_HOLD_PIN) {
-        *pin = record;
-        return AIPC_OK;
-    }
-    if (kind != AIPC_HOLD_BLOCK) return aipc_corrupt(seg, "D1 kind of a holding", holding, kind, AIPC_HOLD_BLOCK);
-    if (aipc_heap_size_of(seg, target, &size, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_OWNED)
-        return aipc_corrupt(seg, "D2 holding names no owned block", holding, target, 0);
-    return unlink_block(ctx, slot, record, target, words);
-}
-
 /* What it has in the object goes first.  A damaged object does not stop the recovery. */
 static aipc_status give_back_pin(aipc_ctx *ctx, uint32_t slot, uint64_t pin) {
     const struct aipc_holding *holding = aipc_at(ctx->seg, pin, sizeof *holding);
@@ -116,16 +95,44 @@ static aipc_status give_back_pin(aipc_ctx *ctx, uint32_t slot, uint64_t pin) {
     return aipc_unpin(ctx, slot, pin);
 }
 
+/* What gives the other kinds of holdings back. */
+typedef aipc_status (*give_back)(aipc_ctx *ctx, uint32_t slot, uint64_t record);
+
+/* The first record of the chain: a block's is unlinked; a pin's or share's is named in *pin, with *give.  Looked at and
+ * unlinked in one hold of the lock: another process may free the block, and use the record's memory for a record of its
+ * own, at any time.  A dead one's pins and shares are touched by its recoverer only.  *left: there was one.  pre: the
+ * catalog's lock. */
+static aipc_status take_first(aipc_ctx *ctx, uint32_t slot, uint64_t *pin, give_back *give, uint32_t *words, bool *left) {
+    aipc_seg *seg = ctx->seg;
+    uint64_t *head = &seg->slots[slot].holdings, record = aipc_load_relaxed64(head), size;
+    uint32_t flags;
+    *left = record != 0;
+    if (record == 0) return AIPC_OK;
+    const struct aipc_holding *holding = aipc_at(seg, record, sizeof *holding);
+    if (holding == NULL) return aipc_corrupt(seg, "D1 holding", head, record, 0);
+    uint64_t target = aipc_load_relaxed64(&holding->target), kind = aipc_load_relaxed64(&holding->kind);
+    if (kind == AIPC_HOLD_PIN || kind == AIPC_HOLD_SHARE) {
+        *pin = record;
+        *give = kind == AIPC_HOLD_PIN ? give_back_pin : aipc_share_release;
+        return AIPC_OK;
+    }
+    if (kind != AIPC_HOLD_BLOCK) return aipc_corrupt(seg, "D1 kind of a holding", holding, kind, AIPC_HOLD_BLOCK);
+    if (aipc_heap_size_of(seg, target, &size, &flags) != AIPC_OK || (flags & AIPC_PART) != AIPC_OWNED)
+        return aipc_corrupt(seg, "D2 holding names no owned block", holding, target, 0);
+    return unlink_block(ctx, slot, record, target, words);
+}
+
 static aipc_status give_back_holdings(aipc_ctx *ctx, uint32_t slot) {
     struct aipc_domain *domain = &ctx->seg->catalog->domain;
     for (bool left = true; left;) { /* each turn takes one record off the chain */
         uint64_t pin = 0;
+        give_back give = NULL;
         uint32_t words = 0;
         aipc_status status = aipc_domain_lock(ctx, domain);
         if (status != AIPC_OK) return status;
-        status = take_first(ctx, slot, &pin, &words, &left);
+        status = take_first(ctx, slot, &pin, &give, &words, &left);
         aipc_domain_unlock(ctx, domain);
-        if (status == AIPC_OK) status = pin != 0 ? give_back_pin(ctx, slot, pin) : aipc_orphans_free(ctx, words);
+        if (status == AIPC_OK) status = pin != 0 ? give(ctx, slot, pin) : aipc_orphans_free(ctx, words);
         if (status != AIPC_OK) return status;
     }
     return AIPC_OK;
