@@ -237,3 +237,27 @@ def test_broken_atomic_blocks_are_found(
     fails: Fails, file: str, sound: str, broken: str, program: str, finding: str
 ) -> None:
     assert finding in fails(program, "hook", replaced(file, sound, broken))
+
+
+@pytest.mark.parametrize(
+    ("sound", "broken", "program", "finding"),
+    [
+        (
+            "aipc_tx_set32(tx, &it->object->shares, shares - 1);",
+            "aipc_store_relaxed32(&it->object->shares, shares - 1);",
+            "test_shares_crash",
+            "death at point",
+        ),
+        (
+            "!aipc_living_at(seg, ref->object, &now) || now.ref.serial != ref->serial",
+            "!aipc_living_at(seg, ref->object, &now) && now.ref.serial != ref->serial",
+            "test_shares_explore",
+            "property violated",
+        ),
+    ],
+    ids=["count not logged", "end not looked for"],
+)
+def test_counts_that_drift_are_found(
+    fails: Fails, sound: str, broken: str, program: str, finding: str
+) -> None:
+    assert finding in fails(program, "hook", replaced("shares.c", sound, broken))
