@@ -58,6 +58,12 @@ OUTPUT: dict[Run, list[str]] = {
         "now: [3, 3]",
     ],
     ("33_stream.py",): ["the child reads ['report.csv']", "['who', 'count'] ['Ann', '3']"],
+    ("34_shared_ptr.py",): [
+        "a process reads first edition",
+        "the site has the second edition",
+        "the first one has 1 owner",
+        "the reader was killed; the first one is gone: True",
+    ],
     ("20_file.py",): [
         "there again: {'tea': 3, 'cake': 5}",
         "the backup:  {'tea': 3, 'cake': 5}",

@@ -68,6 +68,39 @@ def use(segment: ipc.ManagedSegment) -> None:
     reveal_type(tick.bids[3])  # float
 """
 
+POINTERS = """
+import aioipc as ipc
+from aioipc import IntrusivePtr, ScopedPtr, SharedPtr, UniquePtr, WeakPtr
+
+class Node(ipc.Struct):
+    value: ipc.int64
+    next: SharedPtr["Node"]
+    child: UniquePtr["Node"]
+    parent: WeakPtr["Node"]
+
+def use(segment: ipc.ManagedSegment) -> None:
+    pointer = SharedPtr(segment, Node, "n", value=1)
+    reveal_type(pointer.target.value)  # int
+    reveal_type(pointer.get())  # user.Node | None
+    reveal_type(pointer.copy().target.next.target)  # user.Node
+    reveal_type(SharedPtr(segment, pointer).target)  # user.Node
+    reveal_type(SharedPtr(segment, pointer.target).target)  # user.Node
+    reveal_type(IntrusivePtr(pointer.target).target)  # user.Node
+    reveal_type(WeakPtr(pointer).lock())  # aioipc.shared_pointers.SharedPtr[user.Node] | None
+    reveal_type(pointer.target.parent.lock())  # aioipc.shared_pointers.SharedPtr[user.Node] | None
+    reveal_type(pointer.target.child.get())  # user.Node | None
+    reveal_type(pointer.target.child.take().share().target)  # user.Node
+    reveal_type(pointer.alias(3).target)  # int
+    with UniquePtr(segment, Node, value=2) as unique, ScopedPtr(segment, unique.target) as scope:
+        reveal_type(scope.release())  # user.Node
+        pointer.target.child = unique
+    pointer.target.next = pointer
+    pointer.target.next = pointer.target
+    pointer.target.next = None
+    pointer.target.parent = pointer
+    pointer.target.child = pointer.target.child
+"""
+
 WRONG = """
 import aioipc as ipc
 
@@ -105,7 +138,7 @@ def mypy(folder: Path, settings: str, program: str) -> list[str]:
     return [f"{lines[int(number) - 1].strip()}: {text.strip()}" for number, text in said]
 
 
-@pytest.mark.parametrize(("settings", "program"), [(PLUGIN, WITH_PLUGIN), (PLAIN, WITHOUT)])
+@pytest.mark.parametrize(("settings", "program"), [(PLUGIN, WITH_PLUGIN), (PLAIN, WITHOUT), (PLAIN, POINTERS)])
 def test_fields_have_the_types_of_their_values(tmp_path: Path, settings: str, program: str) -> None:
     expected = [line.strip() for line in program.splitlines() if "reveal_type" in line]
     assert mypy(tmp_path, settings, program) == [

@@ -1,6 +1,6 @@
 """Owners against a count kept by hand, driven from three processes, any of which may be killed between steps.
 
-The model: who owns what, by pointer of a process and by field; what nobody owns is gone, and what it owned too.
+The model: who owns what, by pointer of a process and by field; what nobody owns is gone, with what it owned.
 """
 
 import pickle
