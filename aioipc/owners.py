@@ -34,9 +34,9 @@ class OwningPtr(_core.OwningHandle, Generic[T]):
         **options: Any,
     ) -> None:
         share, handle = None, None
-        if isinstance(target, type):
+        if isinstance(target, type) and issubclass(target, SharedObject):
             wanted = New(name, count, must=self._must, how=self._how)
-            handle = target(segment, wanted, *arguments, **options)
+            handle = target(segment, wanted, *arguments, **options)  # type: ignore[call-arg]
             share = wanted.share or _core.share_of(handle.pin, _core.SHARE_OF_SHARED)
         elif name is not None or arguments or options or count is not None:
             raise TypeError("give the type of a new object and its arguments, or one object that is there")

@@ -121,20 +121,17 @@ class SharedPtr(OwningPtr[T]):
         """A pointer to the same object that does not own it."""
         return WeakPtr(self)
 
-    def _place(self) -> tuple[bytes, int, int]:
+    def _place(self) -> tuple[int, int, int]:
         """Where it leads to, as equality and order see it."""
-        if not self:
-            return b"", 0, 0
         part = self._aimed_at
-        within = part if isinstance(part, PlacedObject) and part._whole is not None else None
-        return self.opening.attachment.uuid, self._held().word, 0 if within is None else hash(within)
+        return *self._key(), hash(part) if isinstance(part, PlacedObject) and part._whole is not None else 0
 
     def __eq__(self, other: object) -> bool:
         """Whether both lead to the same object, or the same part of it; or both to nothing."""
         return self._place() == other._place() if isinstance(other, SharedPtr) else NotImplemented
 
     def __lt__(self, other: "SharedPtr[Any]") -> bool:
-        """An order of objects, as long as they are owned; see WeakPtr."""
+        """An order of objects that lasts as long as this process has the segment open."""
         return self._place() < other._place() if isinstance(other, SharedPtr) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # it may be reset: WeakPtr has one
@@ -262,14 +259,11 @@ class WeakPtr(Generic[T], _core.WeakHandle):
         """Whether it was ever led to an object."""
         return self.word != 0
 
-    def _place(self) -> tuple[bytes, int]:
-        return self._home().uuid, self.word
-
     def __eq__(self, other: object) -> bool:
-        return self._place() == other._place() if isinstance(other, WeakPtr) else NotImplemented
+        return self._key() == other._key() if isinstance(other, WeakPtr) else NotImplemented
 
     def __lt__(self, other: "WeakPtr[Any]") -> bool:
-        return self._place() < other._place() if isinstance(other, WeakPtr) else NotImplemented
+        return self._key() < other._key() if isinstance(other, WeakPtr) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.word)

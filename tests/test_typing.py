@@ -138,7 +138,9 @@ def mypy(folder: Path, settings: str, program: str) -> list[str]:
     return [f"{lines[int(number) - 1].strip()}: {text.strip()}" for number, text in said]
 
 
-@pytest.mark.parametrize(("settings", "program"), [(PLUGIN, WITH_PLUGIN), (PLAIN, WITHOUT), (PLAIN, POINTERS)])
+@pytest.mark.parametrize(
+    ("settings", "program"), [(PLUGIN, WITH_PLUGIN), (PLAIN, WITHOUT), (PLAIN, POINTERS)]
+)
 def test_fields_have_the_types_of_their_values(tmp_path: Path, settings: str, program: str) -> None:
     expected = [line.strip() for line in program.splitlines() if "reveal_type" in line]
     assert mypy(tmp_path, settings, program) == [

@@ -202,6 +202,12 @@ cdef class OwningHandle:
     def _held(self) -> Share:
         return self.held()
 
+    def _key(self) -> tuple:
+        """What it leads to, as equality and order see it, also when the segment is closed."""
+        if self._share is None:
+            return 0, 0
+        return id(self._share.attachment), aipc_pointer_to_object(&self._share.pin.ref)
+
 
 cdef class WeakHandle:
     """A pointer that owns nothing: a word, and the segment where it means something."""
@@ -213,6 +219,10 @@ cdef class WeakHandle:
 
     def _aim(self, object segment, Opening opening not None, uint64_t word) -> None:
         self.segment, self.opening, self.home, self.word = segment, opening, opening.attachment, word
+
+    def _key(self) -> tuple:
+        """What it leads to, as equality and order see it, also when the segment is closed."""
+        return id(self.home), self.word
 
     def _home(self) -> Attachment:
         """Where it means something, for as long as that is open."""

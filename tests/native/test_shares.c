@@ -296,7 +296,9 @@ static void what_is_no_share_is_refused(void) {
 /* A full segment can always be emptied: giving back needs no memory. */
 static void a_full_segment_can_be_emptied(void) {
     fixture_make(1 << 16);
-    aipc_object_ref a = node(1), shares[4096];
+    aipc_object_ref a = node(1), b = node(2), shares[4096];
+    const aipc_owner next = owner_in(&seg, &a, NEXT);
+    CHECK_EQ(aipc_share_move_in(ctx, &next, b.holding), AIPC_OK);
     uint32_t taken = 0;
     aipc_status status = AIPC_OK;
     while (status == AIPC_OK) {
@@ -306,6 +308,10 @@ static void a_full_segment_can_be_emptied(void) {
     }
     CHECK_EQ(status, AIPC_FULL);
     CHECK_EQ(shares_of(&a), taken + 1);
+    aipc_object_ref pin = pinned(&a), out; /* for which there is room left, as there is for this: */
+    CHECK_EQ(aipc_share_move_out(ctx, &next, &out), AIPC_OK);
+    release(&out);
+    unpin(&pin);
     shares_sound();
     while (taken > 0) release(&shares[--taken]);
     release(&a);

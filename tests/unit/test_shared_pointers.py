@@ -341,7 +341,7 @@ def test_what_cannot_be_owned(segment: ManagedSharedMemory) -> None:
             head.next = wrong
     with pytest.raises(ValueError, match="whole objects"):
         head.next = head.bids  # type: ignore[assignment]
-    for wrong in (5, "x", head.bids):
+    for wrong in (5, "x", int, SharedPtr, head.bids):
         with pytest.raises(TypeError, match="a whole object or the type of a new one is wanted"):
             SharedPtr(segment, wrong)
     with pytest.raises(TypeError, match="give the type of a new object"):
@@ -449,6 +449,7 @@ def test_after_the_segment_is_closed(segment: ManagedSharedMemory) -> None:
     for use in uses:
         with pytest.raises(ClosedError):
             use()
+    assert (owner == owner, owner != empty, weak == weak, {weak: 1}[weak]) == (True, True, True, 1)
     owner.reset()
     empty.reset()
     assert (repr(owner), repr(weak)) == ("<aioipc.SharedPtr [closed]>", "<aioipc.WeakPtr [closed]>")
