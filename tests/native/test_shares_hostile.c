@@ -168,7 +168,25 @@ static void words_may_lead_anywhere(void) {
     end();
 }
 
+/* As many elements as can be said, of no size: nobody goes through their words. */
+static void elements_may_have_no_size(void) {
+    begin();
+    struct aipc_described *d = (void *)(seg.base + wide.payload);
+    object_of(&seg, &wide)->count = UINT32_MAX;
+    d->element_size = 0;
+    CHECK(is_found(NULL));
+    do_everything();
+    memcpy(seg.base, pristine, SIZE);
+    object_of(&seg, &wide)->count = UINT32_MAX;
+    d->element_size = 0;
+    object_of(&seg, &wide)->state = AIPC_OBJECT_SHEDDING;
+    seg.catalog->shedding = wide.object;
+    CHECK_EQ(aipc_catalog_collect(ctx), AIPC_OK);
+    end();
+}
+
 int main(void) {
+    RUN(elements_may_have_no_size);
     RUN(each_invariant_is_checked);
     RUN(a_flipped_byte_harms_nobody);
     RUN(words_may_lead_anywhere);

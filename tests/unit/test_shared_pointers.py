@@ -4,6 +4,7 @@ import copy
 import gc
 import os
 import pickle
+import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -474,6 +475,34 @@ def test_a_full_segment_can_be_emptied(segment_name: str) -> None:
         assert owners[0].use_count == len(owners)
         owners.clear()
         assert living(segment) == 0
+
+
+def test_threads_share_objects(segment: ManagedSharedMemory) -> None:
+    head, common = Node(segment), [node(segment, n) for n in range(3)]
+
+    def work(seed: int) -> int:
+        dice, mine = random.Random(seed), SharedPtr[Node](segment)
+        for _ in range(400):
+            one = common[dice.randrange(3)]
+            what = dice.randrange(5)
+            if what == 0:
+                mine = one.copy()
+            elif what == 1:
+                head.next = mine
+            elif what == 2:
+                mine = head.next
+            elif what == 3:
+                mine = SharedPtr(segment, Node, next=mine)
+            else:
+                mine.reset()
+        return seed
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [0, 1, 2, 3]
+    assert segment.check_sanity()
+    head.next = None
+    assert [one.use_count for one in common] == [1, 1, 1]
+    assert living(segment) == 4
 
 
 def test_who_waits_learns_that_the_last_owner_went(segment: ManagedSharedMemory) -> None:
