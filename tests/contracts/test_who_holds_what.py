@@ -300,3 +300,20 @@ def test_damaged_bytes_are_no_signal_and_no_endless_loop(tmp_path) -> None:
             assert differed > 20
         for guard in reversed(guards):
             guard.__exit__(None, None, None)
+
+
+def want_memory(test: Link, name: str) -> None:
+    with ManagedSharedMemory.open(name) as segment:
+        test.send("waiting")
+        segment.blocking.allocate_when_free(SIZE // 2)
+
+
+def test_who_waits_for_memory_is_listed(segment: Any, segment_name: str, spawn: Spawn) -> None:
+    taken = segment.allocate(segment.largest_free_block)
+    peer = spawn(want_memory, segment_name)
+    assert peer.receive() == "waiting"
+    while not found(segment, "waiting"):
+        os.sched_yield()
+    assert "waits for the free memory" in str(one(segment, "waiting"))
+    segment.deallocate(taken)
+    peer.result()

@@ -266,6 +266,7 @@ static void of_nodes(survey *s) {
         if (holder == NULL) continue;
         holder->place = aipc_load_relaxed64(&node->queue);
         holder->since = aipc_load_relaxed64(&node->since);
+        if (holder->place - aipc_offset(seg, seg->heap) < sizeof *seg->heap) holder->core = "free memory";
     }
     s->waiting = s->count;
 }
