@@ -82,6 +82,7 @@ class Pool(_core.PoolHandle, SharedObject):
         attachment = segment._opening_checked().attachment
         image = _core.pool_image(attachment, size, _CACHED, cls._kept, cls._flags)
         pin, _ = attachment.find_or_construct(_core.UNIQUE, key, cls._type, cls._size, 1, image)
+        assert isinstance(pin, _core.Pin)
         self = cls._of(segment, cls._fitting(pin, key.decode()))
         self._cache(cached)
         return self

@@ -24,7 +24,7 @@ from tests.support.peers import Link
 DICT = 0
 PUTTERS, GETTERS = 192 + 64, 192 + 1152 + 128
 #: ... and those of the names, and of all waiters, in the segment.
-CATALOG = 192 + 4288
+CATALOG = 192 + 4336
 WAITS = CATALOG + 1408
 
 _OBJECT, _STATE, _DESTROYED = 64, 40, 2
