@@ -60,7 +60,7 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "what an atomic block has registered is damaged: names may be missing, or stay hidden",
         _REPLACE,
     ),
-    "M": ("the chunks or nodes of this pool are damaged: blocks may be lost, or given out twice", _REMAKE),
+    "J": ("the chunks or nodes of this pool are damaged: blocks may be lost, or given out twice", _REMAKE),
     "O": ("the sorted list of names is damaged: named_objects() may miss some, lookups do not", _REPLACE),
     "B": ("the count of those who have arrived is damaged: the others may wait for ever", _REMAKE),
     "E": (

@@ -263,7 +263,7 @@ static void damage_is_found_and_harms_nothing(void) {
     const uint64_t sound = *header;
     for (int byte = 0; byte < 64; byte += 8) {
         *header = sound ^ UINT64_C(1) << byte;
-        CHECK(sync_findings("M1") + sync_findings("M3") != 0);
+        CHECK(sync_findings("J1") + sync_findings("J3") != 0);
         CHECK_EQ(aipc_pool_take(ctxs[0], &views[0], &node, 1, &got), AIPC_CORRUPT);
         CHECK_EQ(pool_try_free(0, nodes[0]), AIPC_INVALID);
     }

@@ -4,10 +4,10 @@
  * them exist.  It moves in the heap's transaction that puts the sentinel at the new end, and it is what publishes it
  * (heap_grow.c).  The bytes are there before:
  *
- *   W1  whoever changes the object's length, or backs what lies behind header.size, has the turn: the OFD lock on
+ *   Z1  whoever changes the object's length, or backs what lies behind header.size, has the turn: the OFD lock on
  *       AIPC_GROW_BYTE.  The kernel takes it from the dead.
- *   W2  header.size <= the object's length, and [0, header.size) has its pages, but for holes (holes.h)
- *   W3  header.size only grows while anybody has the segment open; so a bound that somebody keeps is too small at worst
+ *   Z2  header.size <= the object's length, and [0, header.size) has its pages, but for holes (holes.h)
+ *   Z3  header.size only grows while anybody has the segment open; so a bound that somebody keeps is too small at worst
  *
  * What a death leaves: before the transaction a longer object, which the next one to grow uses, and any grow that fails
  * gives back; within it, what the journal rolls back or finishes.  The words of the new end are not logged: they

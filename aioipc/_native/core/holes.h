@@ -8,8 +8,8 @@
  *     make_room     hole -> busy | pages come, AIPC_FULL when they do not | the beginning of it -> free block (transaction)
  *
  *   H8  each hole is in the list once; hole_bytes and hole_count are their sums
- *   W4  pages come and go only while the hole is busy with who does it; a busy hole's extent changes by its hand only
- *   W5  a block that is no hole has its pages, and a hole's header too
+ *   Z4  pages come and go only while the hole is busy with who does it; a busy hole's extent changes by its hand only
+ *   Z5  a block that is no hole has its pages, and a hole's header too
  *
  * What a death leaves: a hole that is busy with somebody dead, and so with nobody (its generation has ended, or
  * recovery ends it), some of whose pages are there: the next trim gives them back.  The reserve is never made a hole.

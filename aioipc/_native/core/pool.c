@@ -82,7 +82,7 @@ static aipc_status link_chunk(aipc_tx *tx, const aipc_pool_view *view, uint64_t 
     if (first != 0) {
         struct aipc_pool_chunk *second = aipc_pool_chunk_at(tx->seg, view, first);
         if (second == NULL || aipc_load_relaxed64(&links_of(second, all)[PREV]) != 0)
-            return aipc_corrupt(tx->seg, "M4 first of a pool's chunks", head, first, 0);
+            return aipc_corrupt(tx->seg, "J4 first of a pool's chunks", head, first, 0);
         aipc_tx_set(tx, &links_of(second, all)[PREV], offset);
     }
     aipc_tx_set(tx, &links[NEXT], first);
@@ -99,10 +99,10 @@ static aipc_status unlink_chunk(aipc_tx *tx, const aipc_pool_view *view, uint64_
     struct aipc_pool_chunk *after = next == 0 ? NULL : aipc_pool_chunk_at(tx->seg, view, next);
     struct aipc_pool_chunk *before = prev == 0 ? NULL : aipc_pool_chunk_at(tx->seg, view, prev);
     if ((next != 0 && after == NULL) || (prev != 0 && before == NULL))
-        return aipc_corrupt(tx->seg, "M4 links of a pool's chunk", links, next, prev);
+        return aipc_corrupt(tx->seg, "J4 links of a pool's chunk", links, next, prev);
     uint64_t *to_it = before == NULL ? head : &links_of(before, all)[NEXT];
     if (aipc_load_relaxed64(to_it) != offset || (after != NULL && aipc_load_relaxed64(&links_of(after, all)[PREV]) != offset))
-        return aipc_corrupt(tx->seg, "M4 links of a pool's chunk", links, next, prev);
+        return aipc_corrupt(tx->seg, "J4 links of a pool's chunk", links, next, prev);
     aipc_tx_set(tx, to_it, next);
     if (after != NULL) aipc_tx_set(tx, &links_of(after, all)[PREV], prev);
     return AIPC_OK;
@@ -148,15 +148,15 @@ static inline aipc_status pop(aipc_seg *seg, const aipc_pool_view *view, aipc_po
     if (offset == 0) offset = aipc_load_relaxed64(&pool->idle);
     if (offset == 0) return AIPC_AGAIN;
     struct aipc_pool_chunk *chunk = chunk_near(seg, view, offset);
-    if (chunk == NULL) return aipc_corrupt(seg, "M2 chunk of a pool", &pool->partial, offset, 0);
+    if (chunk == NULL) return aipc_corrupt(seg, "J2 chunk of a pool", &pool->partial, offset, 0);
     uint64_t free = aipc_load_relaxed64(&chunk->free);
-    if (free == 0 || !counts(view, free)) return aipc_corrupt(seg, "M3 free nodes of a chunk", &chunk->free, free, 0);
+    if (free == 0 || !counts(view, free)) return aipc_corrupt(seg, "J3 free nodes of a chunk", &chunk->free, free, 0);
 
     uint32_t index = (uint32_t)(free >> 32) - 1, left = (uint32_t)free - 1;
     uint64_t header = aipc_pool_header(view, offset, index), *at = aipc_pool_word_at(seg, header);
     uint64_t word = aipc_load_relaxed64(at), next = aipc_pool_value(word);
     if (word != word_of(seg, header, AIPC_POOL_FREE, index, (uint32_t)next) || !counts(view, next << 32 | left))
-        return aipc_corrupt(seg, "M1 free node", at, word, word_of(seg, header, AIPC_POOL_FREE, index, 0));
+        return aipc_corrupt(seg, "J1 free node", at, word, word_of(seg, header, AIPC_POOL_FREE, index, 0));
     *node = (aipc_pool_node){header, word_of(seg, header, AIPC_POOL_CACHED, index, seg->slot)};
     aipc_tx tx = aipc_tx_begin(seg, &pool->domain);
     aipc_tx_set(&tx, at, node->word);
@@ -170,12 +170,12 @@ static inline aipc_status push(aipc_seg *seg, const aipc_pool_view *view, const 
     struct aipc_pool *pool = view->pool;
     uint64_t offset = chunk_of(view, node->header, node->word), *at = aipc_pool_word_at(seg, node->header);
     struct aipc_pool_chunk *chunk = chunk_near(seg, view, offset);
-    if (chunk == NULL) return aipc_corrupt(seg, "M2 chunk of a node", at, offset, 0);
-    if (aipc_load_relaxed64(at) != node->word) return aipc_corrupt(seg, "M1 cached node", at, aipc_load_relaxed64(at), node->word);
+    if (chunk == NULL) return aipc_corrupt(seg, "J2 chunk of a node", at, offset, 0);
+    if (aipc_load_relaxed64(at) != node->word) return aipc_corrupt(seg, "J1 cached node", at, aipc_load_relaxed64(at), node->word);
     uint64_t free = aipc_load_relaxed64(&chunk->free);
     uint32_t index = aipc_pool_index(node->word), count = (uint32_t)free;
     if (!counts(view, free) || count == view->per_chunk)
-        return aipc_corrupt(seg, "M3 free nodes of a chunk", &chunk->free, free, view->per_chunk - 1);
+        return aipc_corrupt(seg, "J3 free nodes of a chunk", &chunk->free, free, view->per_chunk - 1);
     aipc_tx tx = aipc_tx_begin(seg, &pool->domain);
     aipc_tx_set(&tx, at, word_of(seg, node->header, AIPC_POOL_FREE, index, (uint32_t)(free >> 32)));
     aipc_tx_set(&tx, &chunk->free, (uint64_t)(index + 1) << 32 | (count + 1));
@@ -233,7 +233,7 @@ static aipc_status drop_chunk(aipc_seg *seg, const aipc_pool_view *view, uint64_
     uint64_t offset = aipc_load_relaxed64(&pool->idle);
     struct aipc_pool_chunk *chunk = aipc_pool_chunk_at(seg, view, offset);
     if (chunk == NULL || (uint32_t)aipc_load_relaxed64(&chunk->free) != view->per_chunk)
-        return aipc_corrupt(seg, "M4 idle chunk", &pool->idle, offset, 0);
+        return aipc_corrupt(seg, "J4 idle chunk", &pool->idle, offset, 0);
     aipc_tx tx = aipc_tx_begin(seg, &pool->domain);
     aipc_status status = relist(&tx, view, offset, chunk, view->per_chunk, 0);
     if (status == AIPC_OK) status = unlink_chunk(&tx, view, &pool->chunks, offset, chunk, true);
@@ -376,7 +376,7 @@ static aipc_status settle_some(aipc_seg *seg, const aipc_pool_view *view, uint64
         struct aipc_pool_chunk *chunk = aipc_pool_chunk_at(seg, view, *offset);
         if (chunk == NULL) {
             if (*offset == aipc_load_relaxed64(&view->pool->chunks) || n != 0)
-                return aipc_corrupt(seg, "M2 chunk of a pool", &view->pool->chunks, *offset, 0);
+                return aipc_corrupt(seg, "J2 chunk of a pool", &view->pool->chunks, *offset, 0);
             *offset = aipc_load_relaxed64(&view->pool->chunks);
             return AIPC_OK;
         }
@@ -397,7 +397,7 @@ aipc_status aipc_pool_settle(aipc_ctx *ctx, const aipc_pool_view *view, uint32_t
         if (status != AIPC_OK) return status;
         if (offset == 0) offset = aipc_load_relaxed64(&view->pool->chunks);
         status = settle_some(seg, view, &offset, slot);
-        if (holds-- == 0) status = aipc_corrupt(seg, "M2 chunks of a pool go round", view->pool, offset, 0);
+        if (holds-- == 0) status = aipc_corrupt(seg, "J2 chunks of a pool go round", view->pool, offset, 0);
         aipc_domain_unlock(ctx, domain);
     } while (status == AIPC_OK && offset != 0);
     return status == AIPC_OK ? aipc_pool_trim(ctx, view, view->max_idle, &freed) : status;

@@ -19,11 +19,11 @@
  * from partial chunks first, so that idle ones come to be.  More than `max_idle` of those are not kept: the chunk is unlinked into an
  * orphan word, and freed when the domain is released.  All in O(1), but for settling: that looks at every node.
  *
- *   M1  a node's tag, index and state are right; CACHED names a slot whose participant lives or is not yet recovered
- *   M2  a chunk is a PART block of the right size that names its pool; all of them are linked both ways
- *   M3  a chunk's free list has its FREE nodes, each once, as many as it says
- *   M4  `partial` has exactly the chunks with some free nodes, `idle` those with all; both linked both ways
- *   M5  the pool's counters are what a walk finds
+ *   J1  a node's tag, index and state are right; CACHED names a slot whose participant lives or is not yet recovered
+ *   J2  a chunk is a PART block of the right size that names its pool; all of them are linked both ways
+ *   J3  a chunk's free list has its FREE nodes, each once, as many as it says
+ *   J4  `partial` has exactly the chunks with some free nodes, `idle` those with all; both linked both ways
+ *   J5  the pool's counters are what a walk finds
  */
 #ifndef AIPC_POOL_H
 #define AIPC_POOL_H

@@ -18,20 +18,20 @@ static uint64_t word_of(const check *c, uint64_t chunk, uint32_t index) {
     return aipc_load_seq_cst64(aipc_pool_word_at(c->seg, aipc_pool_header(c->view, chunk, index)));
 }
 
-/* M1, but for whom a node that is handed out belongs to.  Whether it is free. */
+/* J1, but for whom a node that is handed out belongs to.  Whether it is free. */
 static bool check_node(check *c, uint64_t chunk, uint32_t index) {
     uint64_t header = aipc_pool_header(c->view, chunk, index), word = word_of(c, chunk, index);
     uint32_t state = aipc_pool_state(word), value = aipc_pool_value(word);
     bool right = word == aipc_pool_word(c->seg, header, state, index, value) && state != 0 &&
                  value <= (state == AIPC_POOL_FREE ? c->view->per_chunk : c->seg->participants - 1);
-    if (!right) found(c, "M1 node of a pool", header, word, aipc_pool_word(c->seg, header, AIPC_POOL_FREE, index, 0));
+    if (!right) found(c, "J1 node of a pool", header, word, aipc_pool_word(c->seg, header, AIPC_POOL_FREE, index, 0));
     if (right && state == AIPC_POOL_CACHED &&
         aipc_life_state(aipc_load_seq_cst64(&c->seg->slots[value].life)) == AIPC_SLOT_FREE)
-        found(c, "M1 node cached by nobody", header, value, 0);
+        found(c, "J1 node cached by nobody", header, value, 0);
     return right && state == AIPC_POOL_FREE;
 }
 
-/* M1 and M3 of one chunk. */
+/* J1 and J3 of one chunk. */
 static void check_nodes(check *c, uint64_t offset, const struct aipc_pool_chunk *chunk) {
     uint64_t free = aipc_load_relaxed64(&chunk->free), where = aipc_offset(c->seg, &chunk->free);
     uint32_t count = 0, listed = 0, next = (uint32_t)(free >> 32);
@@ -42,7 +42,7 @@ static void check_nodes(check *c, uint64_t offset, const struct aipc_pool_chunk 
         listed++;
         next = aipc_pool_value(word);
     }
-    if (next != 0 || listed != count || (uint32_t)free != count) found(c, "M3 free nodes of a chunk", where, free, count);
+    if (next != 0 || listed != count || (uint32_t)free != count) found(c, "J3 free nodes of a chunk", where, free, count);
     c->free_nodes += count;
     c->idle += count == c->view->per_chunk;
     c->partial += count != 0 && count < c->view->per_chunk;
@@ -54,11 +54,11 @@ static void check_chunks(check *c) {
     while (offset != 0) {
         const struct aipc_pool_chunk *chunk = aipc_pool_chunk_at(c->seg, c->view, offset);
         if (chunk == NULL || c->chunks == most) {
-            found(c, "M2 chunk of a pool", from, offset, 0);
+            found(c, "J2 chunk of a pool", from, offset, 0);
             return;
         }
         if (aipc_load_relaxed64(&chunk->all[1]) != prev)
-            found(c, "M2 backward link of a chunk", offset, aipc_load_relaxed64(&chunk->all[1]), prev);
+            found(c, "J2 backward link of a chunk", offset, aipc_load_relaxed64(&chunk->all[1]), prev);
         check_nodes(c, offset, chunk);
         c->chunks++;
         prev = offset;
@@ -67,7 +67,7 @@ static void check_chunks(check *c) {
     }
 }
 
-/* M4: as many as there are of such chunks, each such a one. */
+/* J4: as many as there are of such chunks, each such a one. */
 static void check_list(check *c, const uint64_t *head, bool idle, uint64_t expected) {
     uint64_t offset = aipc_load_relaxed64(head), prev = 0, count = 0;
     for (; offset != 0 && count <= expected; count++) {
@@ -75,18 +75,18 @@ static void check_list(check *c, const uint64_t *head, bool idle, uint64_t expec
         if (chunk == NULL) break;
         uint32_t free = (uint32_t)aipc_load_relaxed64(&chunk->free);
         if (free == 0 || (free == c->view->per_chunk) != idle)
-            found(c, "M4 chunk in a list not its own", offset, free, c->view->per_chunk);
+            found(c, "J4 chunk in a list not its own", offset, free, c->view->per_chunk);
         if (aipc_load_relaxed64(&chunk->listed[1]) != prev)
-            found(c, "M4 backward link of a chunk", offset, aipc_load_relaxed64(&chunk->listed[1]), prev);
+            found(c, "J4 backward link of a chunk", offset, aipc_load_relaxed64(&chunk->listed[1]), prev);
         prev = offset;
         offset = aipc_load_relaxed64(&chunk->listed[0]);
     }
-    if (offset != 0 || count != expected) found(c, "M4 chunks of a list", aipc_offset(c->seg, head), count, expected);
+    if (offset != 0 || count != expected) found(c, "J4 chunks of a list", aipc_offset(c->seg, head), count, expected);
 }
 
 static void check_counter(check *c, const uint64_t *counter, uint64_t expected) {
     uint64_t value = aipc_load_relaxed64(counter);
-    if (value != expected) found(c, "M5 counter of a pool", aipc_offset(c->seg, counter), value, expected);
+    if (value != expected) found(c, "J5 counter of a pool", aipc_offset(c->seg, counter), value, expected);
 }
 
 aipc_status aipc_pool_check(aipc_ctx *ctx, const aipc_pool_view *view, aipc_report *report) {

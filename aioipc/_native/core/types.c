@@ -123,7 +123,7 @@ aipc_status aipc_type_forsake(aipc_ctx *ctx, const aipc_object_ref *ref, uint32_
 static aipc_status check_pool(aipc_ctx *ctx, const aipc_object_ref *ref, aipc_report *report) {
     aipc_pool_view view;
     if (aipc_pool_at(ctx->seg, ref->payload, ref->size, &view)) return aipc_pool_check(ctx, &view, report);
-    aipc_report_add(report, "M2 size of a pool's nodes", ref->object, view.stride, view.size);
+    aipc_report_add(report, "J2 size of a pool's nodes", ref->object, view.stride, view.size);
     return AIPC_OK;
 }
 
