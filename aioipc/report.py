@@ -61,6 +61,10 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         _REPLACE,
     ),
     "J": ("the chunks or nodes of this pool are damaged: blocks may be lost, or given out twice", _REMAKE),
+    "U": (
+        "the count of this object's owners is damaged: it may stay for ever, or go while somebody owns it",
+        _REPLACE,
+    ),
     "O": ("the sorted list of names is damaged: named_objects() may miss some, lookups do not", _REPLACE),
     "B": ("the count of those who have arrived is damaged: the others may wait for ever", _REMAKE),
     "E": (

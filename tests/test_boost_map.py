@@ -63,9 +63,7 @@ def test_what_is_named_is_there() -> None:
 
 def test_every_row_has_a_test_or_says_why_it_needs_none() -> None:
     bare = [
-        boost
-        for boost, ours, shown in rows()
-        if not shown and not re.search("needs none|Windows only", ours)
+        boost for boost, ours, shown in rows() if not shown and not re.search("needs none|Windows only", ours)
     ]
     assert bare == []
 

@@ -255,7 +255,7 @@ static void damage_is_found_and_harms_nothing(void) {
             if (values[i] == sound) continue;
             *word = values[i];
             NOTE("word %" PRIu64 " is %" PRIx64, at / 8, values[i]);
-            CHECK(sync_findings("M") != 0);
+            CHECK(sync_findings("J") != 0);
             *word = sound;
         }
     }
