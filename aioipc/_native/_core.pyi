@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, KeysView
 from types import TracebackType
-from typing import Any, ClassVar, Final, Literal, NoReturn, Self, TypedDict, final
+from typing import Any, ClassVar, Final, Literal, NoReturn, Self, TypedDict, final, overload
 from weakref import WeakValueDictionary
 
 from typing_extensions import Buffer
@@ -211,6 +211,7 @@ class Attachment:
     def epoch(self) -> int: ...
     def heap_stats(self) -> tuple[int, int, int, int]: ...
     def check_sanity(self) -> tuple[list[tuple[str, int, int, int]], int, dict[str, int]]: ...
+    @overload
     def construct(
         self,
         kind: int,
@@ -220,9 +221,21 @@ class Attachment:
         count: int,
         initial: bytes | None,
         words: bytes = b"",
-        shares: int = 0,
+    ) -> Pin | None: ...
+    @overload
+    def construct(
+        self,
+        kind: int,
+        name: bytes,
+        type: int,
+        size: int,
+        count: int,
+        initial: bytes | None,
+        words: bytes,
+        shares: int,
     ) -> Pin | Share | None: ...
     def find(self, kind: int, name: bytes) -> Pin | None: ...
+    @overload
     def find_or_construct(
         self,
         kind: int,
@@ -232,7 +245,18 @@ class Attachment:
         count: int,
         initial: bytes | None,
         words: bytes = b"",
-        shares: int = 0,
+    ) -> tuple[Pin, bool]: ...
+    @overload
+    def find_or_construct(
+        self,
+        kind: int,
+        name: bytes,
+        type: int,
+        size: int,
+        count: int,
+        initial: bytes | None,
+        words: bytes,
+        shares: int,
     ) -> tuple[Pin | Share, bool]: ...
     def object_at(self, offset: int, serial: int) -> Pin | None: ...
     def holders(self) -> list[HolderRecord]: ...

@@ -157,6 +157,7 @@ static aipc_status place_named(aipc_ctx *ctx, draft *d, aipc_object_ref *ref) {
 static aipc_status place_draft(aipc_ctx *ctx, draft *d, aipc_object_ref *ref) {
     aipc_seg *seg = ctx->seg;
     aipc_status status = aipc_block_mine(ctx);
+    if (status == AIPC_OK) status = aipc_words_settle(seg, d->spec->words, d->spec->word_count);
     if (status == AIPC_OK)
         status = d->spec->kind == AIPC_ANONYMOUS ? link_anonymous(ctx, d) : place_named(ctx, d, ref);
     if (status != AIPC_OK || (d->spec->kind != AIPC_ANONYMOUS && !d->created)) return status;

@@ -61,6 +61,9 @@ bool aipc_living_at(aipc_seg *seg, uint64_t offset, aipc_living *found);
 aipc_status aipc_take_away(aipc_seg *seg, const aipc_living *it);
 /* The same as the end of a transaction that may have changed more already; when it fails, the transaction is still open. */
 aipc_status aipc_end_living(aipc_tx *tx, const aipc_living *it);
+/* Under the lock, in no transaction: makes an object LIVE that a block has made which is over.  AIPC_PENDING: one that is open
+ * has touched it; AIPC_NOT_FOUND: one that is over has destroyed it.  (pending.c) */
+aipc_status aipc_settle_living(aipc_seg *seg, aipc_living *it);
 /* Under the lock: drops one of `slot`'s holdings on an object; the record becomes an orphan, its bit is set in *words. */
 aipc_status aipc_drop_holding(aipc_ctx *ctx, uint32_t slot, uint64_t holding, uint32_t *words);
 /* Frees these orphans, what is retired as far as nobody looks at it, and gives back what SHEDDING objects own.  pre: the lock is held; it is given back. */

@@ -83,6 +83,15 @@ static void set_state(aipc_seg *seg, struct aipc_object *object, uint64_t state)
     aipc_tx_publish(&tx, &object->state, state);
 }
 
+aipc_status aipc_settle_living(aipc_seg *seg, aipc_living *it) {
+    if (!aipc_state_pending(it->state)) return AIPC_OK;
+    if (it->state >> 8 == aipc_load_relaxed64(&seg->catalog->epoch)) return AIPC_PENDING;
+    if ((it->state & 255) != AIPC_OBJECT_NEW) return AIPC_NOT_FOUND;
+    it->state = AIPC_OBJECT_LIVE;
+    set_state(seg, it->object, it->state);
+    return AIPC_OK;
+}
+
 /* Gives the object the state that it has anyhow. */
 static aipc_status settle_object(aipc_seg *seg, const registration *r) {
     aipc_living it;

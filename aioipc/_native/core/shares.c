@@ -2,14 +2,14 @@
 
 #include "catalog_parts.h"
 #include "holdings.h"
+#include "pending.h"
 #include "pointer.h"
 
 /* ---- counting ------------------------------------------------------------------------------------ */
 
-/* What a block has touched has no shares, and gets none before that is settled. */
+/* pre: it is LIVE.  What a block has touched has no shares, and gets none before that is settled. */
 static aipc_status add_share(aipc_tx *tx, const aipc_living *it, uint32_t how) {
     uint32_t shares = aipc_load_relaxed32(&it->object->shares);
-    if (it->state != AIPC_OBJECT_LIVE) return AIPC_PENDING;
     if (how == AIPC_SHARE_OF_SHARED && shares == 0) return AIPC_NOT_FOUND;
     if ((shares & AIPC_SOLE) != 0 || (how == AIPC_SOLE && shares != 0)) return AIPC_NOT_OWNER;
     if (shares == AIPC_SOLE - 1) return AIPC_FULL;
@@ -70,6 +70,16 @@ static aipc_status held(aipc_seg *seg, uint64_t holding, aipc_living *found) {
 
 /* ---- taking -------------------------------------------------------------------------------------- */
 
+enum { TRIES = 4 }; /* blocks of the dead in the way, one after the other */
+
+/* Was it refused for a block that is over now? */
+static bool refused(aipc_ctx *ctx, aipc_status *status) {
+    if (*status != AIPC_PENDING) return false;
+    aipc_status block = aipc_block_refused(ctx);
+    if (block != AIPC_OK) *status = block;
+    return block == AIPC_OK;
+}
+
 /* A fresh record in an orphan word, and what it shall be about. */
 typedef struct taking {
     const void *from;
@@ -78,9 +88,12 @@ typedef struct taking {
     aipc_object_ref *ref;
 } taking;
 
-static aipc_status link_share(aipc_ctx *ctx, const taking *t, const aipc_living *it) {
+static aipc_status link_share(aipc_ctx *ctx, const taking *t, aipc_living *it) {
+    /* What has shares already is no block's. */
+    aipc_status status = t->how == AIPC_SHARE_OF_SHARED ? AIPC_OK : aipc_settle_living(ctx->seg, it);
+    if (status != AIPC_OK) return status;
     aipc_tx tx = aipc_catalog_begin(ctx->seg);
-    aipc_status status = add_share(&tx, it, t->how);
+    status = add_share(&tx, it, t->how);
     if (status == AIPC_OK)
         status = aipc_holding_link(&tx, ctx->seg->slot, t->record, AIPC_HOLD_SHARE, it->ref.object);
     if (status == AIPC_OK) aipc_tx_set(&tx, t->word, 0);
@@ -102,10 +115,13 @@ static aipc_status take(aipc_ctx *ctx, taking *t, aipc_status (*locked)(aipc_ctx
     /* There can be any number of owners; but what a word owned can always be taken out, and be given up. */
     aipc_status status = aipc_catalog_block(ctx, sizeof(struct aipc_holding), t->how == 0 ? AIPC_RESERVE : 0, &t->word, &t->record);
     if (status != AIPC_OK) return status;
-    status = aipc_catalog_lock(ctx);
-    if (status == AIPC_OK) {
+    bool again = true;
+    for (int i = 0; i < TRIES && again; i++) {
+        status = aipc_catalog_lock(ctx);
+        if (status != AIPC_OK) break;
         status = locked(ctx, t);
         aipc_catalog_unlock(ctx);
+        again = refused(ctx, &status);
     }
     aipc_status freed = aipc_orphan_free(ctx, t->word); /* unless it was linked */
     return status == AIPC_OK ? freed : status;
@@ -173,6 +189,15 @@ static aipc_status move_out_locked(aipc_ctx *ctx, const taking *t) {
 aipc_status aipc_share_move_out(aipc_ctx *ctx, const aipc_owner *from, aipc_object_ref *ref) {
     taking t = {.from = from, .ref = ref};
     return take(ctx, &t, move_out_locked);
+}
+
+aipc_status aipc_words_settle(aipc_seg *seg, const uint64_t *words, uint32_t count) {
+    aipc_status status = AIPC_OK;
+    for (uint32_t i = 0; i < count && status == AIPC_OK; i++) {
+        aipc_living now;
+        status = living_by_word(seg, words[i], &now) ? aipc_settle_living(seg, &now) : AIPC_NOT_FOUND;
+    }
+    return status;
 }
 
 aipc_status aipc_words_count(aipc_tx *tx, const uint64_t *words, uint32_t count) {
@@ -276,6 +301,7 @@ static aipc_status store_locked(aipc_ctx *ctx, const aipc_owner *to, const aipc_
     aipc_living now;
     aipc_status status = owner_word(seg, to, &word);
     if (status == AIPC_OK && target != NULL) status = pointer == 0 ? AIPC_INVALID : aipc_find_living(seg, target, &now);
+    if (status == AIPC_OK && target != NULL) status = aipc_settle_living(seg, &now);
     if (status != AIPC_OK || aipc_load_relaxed64(word) == pointer) return status;
     aipc_tx tx = aipc_catalog_begin(seg);
     if (target != NULL) status = add_share(&tx, &now, AIPC_SHARE_ANY);
@@ -284,11 +310,17 @@ static aipc_status store_locked(aipc_ctx *ctx, const aipc_owner *to, const aipc_
 }
 
 aipc_status aipc_share_store(aipc_ctx *ctx, const aipc_owner *to, const aipc_object_ref *target) {
-    aipc_status status = aipc_catalog_lock(ctx);
-    if (status != AIPC_OK) return status;
-    giving g = {0};
-    status = store_locked(ctx, to, target, &g);
-    return leave(ctx, status, &g);
+    aipc_status status = AIPC_PENDING;
+    bool again = true;
+    for (int i = 0; i < TRIES && again; i++) {
+        status = aipc_catalog_lock(ctx);
+        if (status != AIPC_OK) return status;
+        giving g = {0};
+        status = store_locked(ctx, to, target, &g);
+        status = leave(ctx, status, &g);
+        again = refused(ctx, &status);
+    }
+    return status;
 }
 
 static aipc_status move_in_locked(aipc_ctx *ctx, const aipc_owner *to, uint64_t holding, giving *g) {

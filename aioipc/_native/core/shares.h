@@ -80,6 +80,8 @@ aipc_status aipc_shares_check(aipc_ctx *ctx, aipc_report *report);
 /* Counts the share of an object that is shared already, which a fresh record in `*word` is about, and links it.
  * AIPC_NOT_OWNER: it is not. */
 aipc_status aipc_share_link(aipc_ctx *ctx, uint64_t object, uint64_t record, uint64_t *word, aipc_object_ref *ref);
+/* Before the transaction: sees to it that what the words of a new object lead to is LIVE.  AIPC_NOT_FOUND, AIPC_PENDING. */
+aipc_status aipc_words_settle(aipc_seg *seg, const uint64_t *words, uint32_t count);
 /* Counts the owning words that a new object begins with.  AIPC_NOT_FOUND, AIPC_NOT_OWNER. */
 aipc_status aipc_words_count(aipc_tx *tx, const uint64_t *words, uint32_t count);
 /* Whether an object has owning words, so that it is SHEDDING first when it ends. */
