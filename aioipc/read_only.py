@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self, overload
 
@@ -12,7 +13,7 @@ from ._native._msgpack import View
 from ._refusing import Refusing
 from .arrays import Array
 from .atomics import Atomic
-from .errors import ReadOnlyError, TypeMismatchError
+from .errors import ClosedError, IPCError, ReadOnlyError, TypeMismatchError
 from .holders import Holder, held
 from .object_info import Listed, ObjectInfo, in_order, informed, name_range
 from .objects import ObjectName, SharedObject, encode_name, known_type, type_name
@@ -25,6 +26,13 @@ from .shared_dict import SharedDict
 from .structs import Struct
 
 __all__ = ["ReadOnlyDict", "ReadOnlyQueue", "ReadOnlySegment"]
+
+
+_LOOKS = 1000
+
+
+class _Gone(Exception):
+    """What was found a moment ago was destroyed before it was read."""
 
 
 class ReadOnlySegment(Refusing):
@@ -105,13 +113,24 @@ class ReadOnlySegment(Refusing):
         """
         if not _readable(type):
             raise ReadOnlyError(f"a {type.__name__} cannot be read; open the segment with open()")
-        seen = self._reader.find(*encode_name(type, name))
-        return None if seen is None else self._shown(type, seen, name)
+        key = encode_name(type, name)
+        for _ in range(_LOOKS):
+            seen = self._reader.find(*key)
+            if seen is None:
+                return None
+            with suppress(_Gone):
+                return self._shown(type, seen, name)
+        raise IPCError(f"{name!r} is destroyed and constructed again all the time")
 
     def _shown(self, type: type[SharedObject], seen: _core.Seen, name: Any) -> Any:
-        """What was found, as what it should be."""
+        """What was found, as what it should be; _Gone when it was destroyed meanwhile."""
         if issubclass(type, PlacedObject):
-            return seen_place(self, type, seen, name)
+            try:
+                return seen_place(self, type, seen, name)
+            except ClosedError:
+                if self.closed:
+                    raise
+                raise _Gone from None
         if seen.type != type._type:
             raise TypeMismatchError(f"{name!r} is a {type_name(seen.type)}, not a {type.__name__}")
         if type in PEEKS:
@@ -157,7 +176,10 @@ class ReadOnlySegment(Refusing):
         seen = self._reader.find(kind, name)
         if seen is None or seen.serial != serial:
             return None
-        return self._shown(cls, seen, name.decode(errors="replace"))
+        try:
+            return self._shown(cls, seen, name.decode(errors="replace"))
+        except _Gone:
+            return None
 
     def block(self, handle: int, size: int | None = None) -> ReadOnlyBlock:
         """The block of this handle, as a buffer that cannot be written; it shows what others write.
