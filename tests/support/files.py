@@ -36,11 +36,15 @@ def foreign(path: str | Path, protocol: str, shared: bool = False) -> Iterator[N
 
 
 def threads() -> int:
-    """How many threads of this process wait in the kernel for a file."""
-    found = 0
+    """How many threads of this process wait in the kernel for a file.
+
+    One that was joined stays listed for a moment, on its way out of the kernel: it does not count.
+    """
+    found, pf_exiting = 0, 4
     for thread in os.listdir("/proc/self/task"):
         with suppress(FileNotFoundError, ProcessLookupError):
-            found += Path(f"/proc/self/task/{thread}/comm").read_text() == "aioipc-file\n"
+            name, _, rest = Path(f"/proc/self/task/{thread}/stat").read_text().partition(") ")
+            found += name.endswith("(aioipc-file") and not int(rest.split()[6]) & pf_exiting
     return found
 
 

@@ -166,5 +166,8 @@ aipc_status aipc_header_read(int fd, struct aipc_header *copy, aipc_file_info *i
     if (status != AIPC_OK) return status;
     memcpy(copy, page, sizeof *copy);
     aipc_os_unmap(page, sizeof *copy);
-    return AIPC_OK;
+    aipc_file_info now; /* it may have grown since, before the header said so */
+    status = aipc_os_stat_fd(fd, &now, error);
+    if (status == AIPC_OK) info->size = now.size;
+    return status;
 }
