@@ -153,3 +153,16 @@ def test_a_view_keeps_the_segment_alive_when_its_handle_is_dropped(segment_name:
     assert bytes(view[:4]) == b"here"
     view.release()
     assert not ManagedSharedMemory.exists(name)
+
+
+def test_an_exact_fit_is_found_behind_many_that_do_not_fit(segment_name: str) -> None:
+    """When nothing larger is free, and the block stands beyond the first few of its bin."""
+    with ManagedSharedMemory.create(segment_name, 1 << 20, lifetime="last_detach") as segment:
+        blocks = [segment.allocate(size) for size in (2192, 16, *[2064, 16] * 6)]
+        for size in (1 << 16, 4096, 1024, 256, 64, 16):
+            while segment.try_allocate(size) is not None:
+                pass
+        deep, *others = blocks[::2]  # no two of them touch
+        for block in (deep, *others):
+            segment.deallocate(block)
+        assert segment.allocate(2192).handle == deep.handle

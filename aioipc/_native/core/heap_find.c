@@ -15,7 +15,8 @@ bool aipc_heap_best_of_bin(view v, uint32_t bin, request want, uint64_t limit, u
         if (size == want.size && *best == end) break;
         end = get(v, end - NEXT);
     }
-    return looked <= BEST_OF || end == 0 || wrong(v, BAD_LENGTH, place(v, from), end, 0);
+    bool ends = looked < limit || looked <= BEST_OF || end == 0; /* or what fits exactly was found before the end */
+    return ends || wrong(v, BAD_LENGTH, place(v, from), end, 0);
 }
 
 bool aipc_heap_search_all(view v, uint32_t first, request want, uint64_t *best) {
